@@ -1,0 +1,1 @@
+"""Seawall's engine, which knows no role: the words for that stand in edge/ and shield/."""

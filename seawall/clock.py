@@ -1,0 +1,37 @@
+"""What time it is: seconds since the epoch that never run backwards."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where floor 5 and above take the instants from that the floors below are handed."""
+
+    def now(self) -> float:
+        """Seconds since the epoch, for ages and dates. Never decreases while the process runs."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, for time-outs."""
+        ...
+
+
+class SystemClock:
+    """The wall clock as it stood at the start, carried on by the monotonic one.
+
+    A wall clock that jumps would make a stored response immortal or stale at once; this one
+    does not follow jumps (HAZARDS F12). It follows what NTP slews, as the monotonic clock does.
+    """
+
+    __slots__ = ("_offset",)
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def now(self) -> float:
+        return time.monotonic() + self._offset
+
+    def monotonic(self) -> float:
+        return time.monotonic()

@@ -1,0 +1,1 @@
+"""Floor 0, words: messages, header grammar, dates, wire framing. No clock, no I/O, no log."""
