@@ -1,0 +1,1 @@
+"""Floor 6, a role: the node that clients talk to."""

@@ -37,6 +37,11 @@ def headers(pairs: Iterable[tuple[str, str]] = ()) -> Headers:
 EMPTY = headers()
 
 
+def no_fields() -> Headers:
+    """EMPTY, for dataclasses that want a factory."""
+    return EMPTY
+
+
 def combined(fields: Headers, name: str) -> str | None:
     """All lines of a field as one list value (RFC 9110 5.3), or None where there is none."""
     lines = fields.getall(name, None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from seawall.http.headers import EMPTY, Headers
+from seawall.http.headers import Headers, no_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class RequestHead:
     scheme: str
     authority: str
     target: str
-    headers: Headers = EMPTY
+    headers: Headers = field(default_factory=no_fields)
     minor: int = 1
 
     @property
@@ -34,5 +34,5 @@ class ResponseHead:
 
     status: int
     reason: str
-    headers: Headers = EMPTY
+    headers: Headers = field(default_factory=no_fields)
     minor: int = 1

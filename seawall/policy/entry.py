@@ -28,7 +28,7 @@ class Entry:
     value, or None for absent (RFC 9111 4.1).
     """
 
-    method: str  # of the request that it answered: GET, HEAD or POST
+    method: str  # of the requests that it answers: GET, also where a POST brought it (RFC 9110 9.3.3)
     status: int
     reason: str
     headers: Headers  # as stored: end-to-end only, the origin's Date kept, Age removed
@@ -41,6 +41,7 @@ class Entry:
     sie_until: float  # may be served stale on the listed errors (RFC 5861 4)
     unreachable_until: float  # may be served stale when the origin cannot be reached (RFC 9111 4.2.4)
     no_cache: bool = False  # validate each time
+    must_revalidate: bool = False  # RFC 9111 5.2.2.2, or 5.2.2.8 proxy-revalidate: never stale without the origin
     part: Part | None = None
     tags: tuple[str, ...] = ()
     invalidated: bool = False  # by an unsafe method or soft purge: stale from now on

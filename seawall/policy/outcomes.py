@@ -108,7 +108,7 @@ class UseStale:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The answer is of no use to the client (a 304 or 206 that fits nothing we hold): ask once more, unconditionally."""
+    """Of no use to the client (a 304 or 206 that fits nothing we hold): ask once more, unconditionally."""
 
     reason: Reason
 
@@ -123,6 +123,14 @@ class PassOn:
 
     reason: Reason
     remember: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An upstream that gave no usable answer, and the status that says so: 502, 503 or 504 (RFC 9110 15.6)."""
+
+    reason: Reason
+    status: int
 
 
 Settlement = Store | Refresh | Combine | UseStale | Again | PassOn

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     INCOMPLETE = "incomplete"
     BAD_PARTIAL = "bad-partial"
     UNSOLICITED_304 = "unsolicited-304"
+    VALIDATOR_MISMATCH = "validator-mismatch"  # a 304 or 206 that speaks of another version than ours
     UPGRADED = "upgraded"
     CLIENT_ERROR = "client-error"  # 400 413 414 431 501: one request's fault, never everybody's (CPDoS)
     OVERTAKEN = "overtaken"  # a purge or an unsafe request came between take-off and landing
@@ -72,6 +73,7 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     MUST_REVALIDATE = "must-revalidate"
     RANGE_ABSENT = "range-absent"
+    PRECONDITION = "precondition"  # If-Match or If-Unmodified-Since: only the origin may say no to these
     INVALIDATED = "invalidated"
     # Stale, and why that was right
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"

@@ -1,0 +1,1 @@
+"""Who has to leave: pure bookkeeping over opaque names and costs. Imports nothing of ours, holds no bodies."""

@@ -1,0 +1,1 @@
+"""Floor 5, the engine: one request from arrival to reply. Knows no role, no file and no socket."""

@@ -1,0 +1,377 @@
+"""One request from arrival to reply, as a list of steps.
+
+Policy decides twice: `decide` when the request is here, `settle` when the origin's head is (engine/fetch.py).
+Between the two lies a flight, which everyone who asks for the same waits for. This file says who waits for
+whom, and what each of them is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import count
+from typing import assert_never
+
+from seawall.clock import Clock
+from seawall.downstream.exchange import Reply, Request, Sent
+from seawall.engine import replies
+from seawall.engine.fetch import Fetcher, FlightKey, Trip
+from seawall.engine.hitformiss import HitForMiss
+from seawall.engine.invalidation import Invalidator
+from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.visit import Observer, Visit
+from seawall.flight.table import Flight, FlightFailed, Flights, Pilot
+from seawall.http.dates import format_date
+from seawall.http.headers import EMPTY
+from seawall.http.message import RequestHead
+from seawall.policy.decide import decide
+from seawall.policy.entry import Entry
+from seawall.policy.forward import loops
+from seawall.policy.key import cache_key, keyed_target
+from seawall.policy.outcomes import (
+    Complete,
+    Failure,
+    Fetch,
+    PassOn,
+    Refuse,
+    Revalidate,
+    Serve,
+    ServeStale,
+    Store,
+)
+from seawall.policy.reasons import Fwd, Outcome, Reason
+from seawall.policy.rules import Rules
+from seawall.policy.update import head_effect
+from seawall.policy.validators import conditions
+from seawall.policy.vary import matches, selected
+from seawall.store.memory import MemoryStore
+from seawall.store.stored import Stored
+from seawall.upstream.answer import Answer
+from seawall.upstream.upstream import Upstream
+
+# How often one request waits for a flight before it goes alone. The second wait is for those whom Vary told
+# apart from the first flight, or whom its failure promoted; a third would only add the origin's delay again.
+MOST_BOARDINGS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes, and by which rules."""
+
+    rules: Rules
+    upstream: Upstream
+
+
+class Engine:
+    """Answers requests. Owner of the flights; store, upstreams and observer are lent to it."""
+
+    __slots__ = (
+        "_clock",
+        "_fetcher",
+        "_flights",
+        "_hit_for_miss",
+        "_invalidator",
+        "_lone",
+        "_node",
+        "_observer",
+        "_route",
+        "_store",
+    )
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        clock: Clock,
+        route: Callable[[RequestHead], Route | None],
+        store: MemoryStore,
+        observer: Observer,
+        fill_budget_bytes: int,
+    ) -> None:
+        self._node = node
+        self._clock = clock
+        self._route = route
+        self._store = store
+        self._observer = observer
+        self._flights: Flights[Landing] = Flights()
+        self._hit_for_miss = HitForMiss()
+        self._fetcher = Fetcher(
+            node=node,
+            clock=clock,
+            store=store,
+            hit_for_miss=self._hit_for_miss,
+            observer=observer,
+            fill_budget_bytes=fill_budget_bytes,
+        )
+        self._invalidator = Invalidator(self._key_of, store, self._flights)
+        self._lone = count(1)
+
+    @property
+    def flights(self) -> int:
+        """How many fetches are under way."""
+        return len(self._flights)
+
+    async def close(self) -> None:
+        """Ends what is under way. Replies that still stream from it break, visibly."""
+        await self._flights.close()
+
+    async def handle(self, request: Request) -> Reply:
+        """The reply to one request. Never raises but CancelledError: every fault has an answer."""
+        visit = Visit(request, self._clock.now(), self._clock.monotonic())
+        reply = await self._answer(visit, request)
+        reply.done = partial(self._sent, visit)
+        return reply
+
+    def _sent(self, visit: Visit, sent: Sent) -> None:
+        self._observer.visited(visit, sent, self._clock.monotonic() - visit.started)
+
+    async def _answer(self, visit: Visit, request: Request) -> Reply:
+        route = self._route(request.head)
+        if route is None:
+            return self._refuse(visit, request.head, Refuse(404, Reason.NO_ROUTE))
+        if loops(request.head, self._node):
+            return self._refuse(visit, request.head, Refuse(508, Reason.LOOP))
+        head = request.head
+        target = keyed_target(head.target, route.rules.key)
+        if target != head.target:
+            head = replace(head, target=target)
+        key = cache_key(head, route.rules.key)
+        selecting: frozenset[str] = frozenset()
+        for boarding in range(MOST_BOARDINGS):
+            now = self._clock.now()
+            items = self._store.get(key)
+            decision = decide(
+                head,
+                request.body is not None,
+                [item.entry for item in items],
+                now,
+                route.rules,
+                self._hit_for_miss.holds(key, now),
+            )
+            match decision:
+                case Serve(entry):
+                    visit.outcome = Outcome.HIT
+                    return self._serve(visit, head, _item(items, entry))
+                case ServeStale(entry, reason, refresh):
+                    visit.outcome, visit.reason = Outcome.STALE, reason
+                    if refresh:
+                        self._refresh_behind(request, head, key, route, entry, items)
+                    return self._serve(visit, head, _item(items, entry))
+                case Refuse():
+                    return self._refuse(visit, head, decision)
+                case Fetch(fwd, False, reason):
+                    visit.outcome, visit.fwd, visit.reason = Outcome.PASS, fwd, reason
+                    return await self._pass(visit, self._trip(request, head, key, route, fwd, as_it_came=True))
+                case Fetch() | Revalidate() | Complete():
+                    visit.outcome, visit.fwd = Outcome.MISS, _fwd(decision)
+                    visit.reason = None if isinstance(decision, Complete) else decision.reason
+                    trip = self._trip(request, head, key, route, visit.fwd, decision=decision)
+                    # Once a landing has told us what the resource varies on, we wait only for our own kind.
+                    names = selecting | {name for item in items for name, _ in item.entry.varied}
+                    landing, led = await self._board(visit, trip, names)
+                    reply = self._disembark(visit, trip, landing, led, last=boarding == MOST_BOARDINGS - 1)
+                    if reply is not None:
+                        return reply
+                    if isinstance(landing, Lone) and landing.answer is not None:
+                        break
+                    if landing is not None and not isinstance(landing, Lone):
+                        selecting = frozenset(name for name, _ in _entry(landing).varied)
+                case _:
+                    assert_never(decision)
+        # What landed was not for us, and waiting again would serialise what cannot be shared.
+        fwd = visit.fwd or Fwd.MISS
+        visit.collapsed = False
+        return await self._pass(visit, self._trip(request, head, key, route, fwd, as_it_came=True))
+
+    # --- waiting for a flight ---
+
+    async def _board(self, visit: Visit, trip: Trip, names: frozenset[str]) -> tuple[Landing | None, bool]:
+        """What the flight for this trip landed, and whether we led it. None: it failed without landing."""
+        key = FlightKey(trip.key, trip.head.headers.get("range"), selected(names, trip.head))
+        if "authorization" in trip.head.headers:
+            # Almost never to be shared (RFC 9111 3.5): nobody waits for it, and it waits for nobody.
+            flight, led = self._flights.enter(key._replace(lone=next(self._lone))), True
+            self._flights.launch(flight, self._pilot(trip))
+        else:
+            flight, led = self._flights.board(key, self._pilot(trip))
+        if not led:
+            visit.collapsed = True
+            self._observer.collapsed()
+        try:
+            landing = await flight.wait()
+        except FlightFailed:
+            return None, led
+        except BaseException:
+            # Cancelled: the leader's client has left. What is for the leader only is let go, now or on landing.
+            if led:
+                self._abandon(flight)
+            raise
+        visit.origin_seconds = self._clock.monotonic() - visit.started
+        return landing, led
+
+    def _pilot(self, trip: Trip) -> Pilot[Landing]:
+        return partial(self._fetcher.fly, trip)
+
+    def _disembark(self, visit: Visit, trip: Trip, landing: Landing | None, led: bool, *, last: bool) -> Reply | None:
+        """Our reply from what landed; None where it is not for us, or where we are to try ourselves."""
+        now = self._clock.now()
+        match landing:
+            case None:
+                return self._fail(visit, trip.head, Failure(Reason.BAD_RESPONSE, 502)) if led or last else None
+            case Arriving(entry, fill, fwd_status, seat):
+                if not led and not (fill.joinable and matches(trip.head, entry)):
+                    return None
+                visit.fwd_status, visit.stored = fwd_status, led
+                return replies.from_fill(visit, trip.head, entry, fill, seat if led else None, self._node, now)
+            case Kept(item, fwd_status, stale):
+                if not (led or matches(trip.head, item.entry)):
+                    return None
+                visit.fwd_status = fwd_status
+                if stale is not None:
+                    visit.outcome, visit.reason = Outcome.STALE, stale
+                return self._serve(visit, trip.head, item)
+            case Lone(failure=Failure() as failure):
+                # A failed flight promotes a waiter: whoever boards first leads the next one.
+                return self._fail(visit, trip.head, failure) if led or last else None
+            case Lone():
+                if not led:
+                    return None
+                answer = landing.claim()
+                assert answer is not None  # noqa: S101 (no failure, and claimed once: there is one leader)
+                visit.fwd_status, visit.reason = answer.head.status, landing.reason
+                return replies.from_answer(visit, trip.head, answer, self._node)
+            case _:
+                assert_never(landing)
+
+    def _abandon(self, flight: Flight[Landing]) -> None:
+        flight.on_landing(lambda landing: landing.abandon())
+
+    def _refresh_behind(
+        self, request: Request, head: RequestHead, key: str, route: Route, entry: Entry, items: tuple[Stored, ...]
+    ) -> None:
+        """One revalidation in the background, however many were served stale (RFC 5861 3). Nobody waits for it."""
+        alone = Request(head, None, request.peer, lambda _: None)
+        trip = Trip(key, alone, head, Fwd.STALE, route.rules, route.upstream, conditions(entry), entry)
+        names = frozenset(name for item in items for name, _ in item.entry.varied)
+        flight, led = self._flights.board(
+            FlightKey(key, head.headers.get("range"), selected(names, head)), self._pilot(trip)
+        )
+        if led:
+            self._abandon(flight)
+
+    # --- going alone ---
+
+    async def _pass(self, visit: Visit, trip: Trip) -> Reply:
+        """Forwarded as it came. What turns out to be for everyone is stored on its way (hit-for-miss, POST).
+
+        The exchange belongs to this request: when its client leaves, it is cancelled.
+        """
+        flight = self._flights.enter(FlightKey(trip.key, None, (), next(self._lone)))
+        try:
+            requested_at = self._clock.now()
+            answer = await self._fetcher.send(trip, EMPTY, first=True)
+            visit.origin_seconds = self._clock.monotonic() - visit.started
+            if isinstance(answer, Failure):
+                return self._fail(visit, trip.head, answer)
+            visit.fwd_status = answer.head.status
+            overtaken = flight.overtaken
+            self._invalidator.after(trip.head, answer.head)
+            flight.overtaken = overtaken  # by others; what this very request invalidates is older than its answer
+            if trip.head.method == "HEAD":
+                self._head_effects(trip, answer, requested_at)
+            elif (entry := self._storable(visit, trip, answer, requested_at)) is not None:
+                return await self._keep(visit, trip, flight, answer, entry)
+            return replies.from_answer(visit, trip.head, answer, self._node)
+        finally:
+            if not flight.launched:
+                self._flights.leave(flight)
+
+    def _storable(self, visit: Visit, trip: Trip, answer: Answer, requested_at: float) -> Entry | None:
+        """The entry where policy wants this stored although nobody waited for it."""
+        if answer.tunnel is not None or answer.head.status == 304 or not trip.rules.cache:
+            return None
+        items = self._store.get(trip.key)
+        settlement = self._fetcher.settle(trip, answer, None, items, requested_at, asked=False)
+        if isinstance(settlement, Store):
+            return settlement.entry
+        if isinstance(settlement, PassOn):
+            visit.reason = visit.reason or settlement.reason
+        return None
+
+    async def _keep(self, visit: Visit, trip: Trip, flight: Flight[Landing], answer: Answer, entry: Entry) -> Reply:
+        self._flights.launch(flight, partial(self._fetcher.keep, trip, answer=answer, entry=entry))
+        try:
+            landing = await flight.wait()
+        except BaseException:
+            self._abandon(flight)
+            raise
+        reply = self._disembark(visit, trip, landing, True, last=True)
+        assert reply is not None  # noqa: S101 (led: what landed is ours)
+        return reply
+
+    def _head_effects(self, trip: Trip, answer: Answer, requested_at: float) -> None:
+        """A HEAD's answer updates what is stored, or makes it stale (RFC 9111 4.3.5)."""
+        now = self._clock.now()
+        for item in self._store.get(trip.key):
+            updated = head_effect(item.entry, answer.head, requested_at, now, trip.rules)
+            if updated is not None:
+                self._store.refresh(item, updated)
+
+    # --- small steps ---
+
+    def _trip(
+        self,
+        request: Request,
+        head: RequestHead,
+        key: str,
+        route: Route,
+        fwd: Fwd,
+        *,
+        decision: Fetch | Revalidate | Complete | None = None,
+        as_it_came: bool = False,
+    ) -> Trip:
+        asking = decision if isinstance(decision, Revalidate | Complete) else None
+        return Trip(
+            key,
+            request,
+            head,
+            fwd,
+            route.rules,
+            route.upstream,
+            asking.conditions if asking is not None else EMPTY,
+            asking.entry if asking is not None else None,
+            as_it_came,
+        )
+
+    def _serve(self, visit: Visit, head: RequestHead, item: Stored) -> Reply:
+        self._store.touch(item)
+        return replies.from_stored(visit, head, item, self._node, self._clock.now())
+
+    def _refuse(self, visit: Visit, head: RequestHead, refuse: Refuse) -> Reply:
+        visit.reason = refuse.reason
+        return replies.refusal(visit, head, refuse.status, self._node, format_date(self._clock.now()))
+
+    def _fail(self, visit: Visit, head: RequestHead, failure: Failure) -> Reply:
+        visit.reason, visit.fwd_status = failure.reason, None
+        return replies.refusal(visit, head, failure.status, self._node, format_date(self._clock.now()))
+
+    def _key_of(self, head: RequestHead) -> tuple[str, str] | None:
+        """The URL as it is keyed and the primary key, of what this request would ask; None where no route takes it."""
+        route = self._route(head)
+        if route is None:
+            return None
+        keyed = replace(head, target=keyed_target(head.target, route.rules.key))
+        return keyed.url, cache_key(keyed, route.rules.key)
+
+
+def _item(items: tuple[Stored, ...], entry: Entry) -> Stored:
+    return next(item for item in items if item.entry is entry)
+
+
+def _entry(landing: Arriving | Kept) -> Entry:
+    return landing.entry if isinstance(landing, Arriving) else landing.item.entry
+
+
+def _fwd(decision: Fetch | Revalidate | Complete) -> Fwd:
+    return Fwd.PARTIAL if isinstance(decision, Complete) else decision.fwd

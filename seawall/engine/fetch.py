@@ -1,0 +1,288 @@
+"""The pilot: one request to the upstream, what policy makes of the answer, and the body on its way to the store.
+
+A pilot runs as a flight's task. It lands as soon as the head is settled, so callers stream while the body
+arrives; it ends when the body has. What it read from the store before the request went out it reads again
+when the answer is here: an order may have come between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from seawall.clock import Clock
+from seawall.downstream.exchange import Request
+from seawall.engine.hitformiss import HitForMiss
+from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.visit import Observer
+from seawall.flight.fill import Fill, Unread
+from seawall.flight.table import Flight
+from seawall.http.body import BodyBroken, BodyReader
+from seawall.http.headers import EMPTY, Headers, no_fields
+from seawall.http.message import RequestHead
+from seawall.policy.entry import Entry
+from seawall.policy.forward import forward_head
+from seawall.policy.outcomes import (
+    Again,
+    Combine,
+    Failure,
+    PassOn,
+    Refresh,
+    Settlement,
+    Store,
+    UseStale,
+)
+from seawall.policy.reasons import Fwd, Reason
+from seawall.policy.rules import Rules
+from seawall.policy.settle import settle
+from seawall.store.memory import MemoryStore
+from seawall.store.stored import Stored, stored
+from seawall.upstream.answer import Answer, UpstreamError
+from seawall.upstream.upstream import Upstream
+
+# Bodies up to here become one bytes object when they have arrived: one write on each hit. Above, joining
+# would hold the body twice for a moment.
+JOIN_BYTES = 256 * 1024
+
+# RFC 9110 15.6.5: a time-out is a 504, everything else that an upstream can do wrong a 502.
+_TIMEOUTS = frozenset({Reason.CONNECT_TIMEOUT, Reason.FIRST_BYTE_TIMEOUT, Reason.IDLE_TIMEOUT})
+
+
+class FlightKey(NamedTuple):
+    """What must be equal for two requests to wait for one fetch. `selected`: the selecting fields known so far."""
+
+    key: str
+    requested_range: str | None
+    selected: tuple[tuple[str, str | None], ...]
+    # Set for flights that cannot be shared: makes them unlike any other.
+    lone: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One request that goes forward: what for, and by which road."""
+
+    key: str
+    request: Request
+    head: RequestHead  # as keyed: its target is what is forwarded
+    fwd: Fwd
+    rules: Rules
+    upstream: Upstream
+    conditions: Headers = field(default_factory=no_fields)  # ours, in place of the client's
+    about: Entry | None = None  # the stored response that the conditions speak of
+    as_it_came: bool = False  # the client's own preconditions go along
+
+
+def failure_of(error: UpstreamError) -> Failure:
+    """How an upstream's failure is told to a client."""
+    if error.reason is Reason.QUEUE_FULL:
+        return Failure(error.reason, 503)
+    return Failure(error.reason, 504 if error.reason in _TIMEOUTS else 502)
+
+
+class Fetcher:
+    """Sends trips out and files what comes back. One for each process."""
+
+    __slots__ = ("_clock", "_fill_budget_bytes", "_filling_bytes", "_hit_for_miss", "_node", "_observer", "_store")
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        clock: Clock,
+        store: MemoryStore,
+        hit_for_miss: HitForMiss,
+        observer: Observer,
+        fill_budget_bytes: int,
+    ) -> None:
+        self._node = node
+        self._clock = clock
+        self._store = store
+        self._hit_for_miss = hit_for_miss
+        self._observer = observer
+        self._fill_budget_bytes = fill_budget_bytes
+        self._filling_bytes = 0  # held by bodies that are still arriving, of all flights together
+
+    @property
+    def filling_bytes(self) -> int:
+        return self._filling_bytes
+
+    async def send(self, trip: Trip, conditions: Headers, *, first: bool) -> Answer | Failure:
+        """One exchange with the upstream."""
+        head = forward_head(
+            trip.head,
+            peer=trip.request.peer,
+            node=self._node,
+            keep_conditions=trip.as_it_came and first,
+            keep_range=trip.about is None,
+            extra=conditions,
+            upgrade=trip.as_it_came,
+        )
+        self._observer.forwarded(trip.fwd)
+        try:
+            return await trip.upstream.exchange(head, trip.request.body, interim=trip.request.interim)
+        except UpstreamError as error:
+            self._observer.failed(error.reason)
+            return failure_of(error)
+
+    async def fly(self, trip: Trip, flight: Flight[Landing]) -> None:
+        """The pilot of a flight whose answer may be shared and stored."""
+        conditions, about = trip.conditions, trip.about
+        for first in (True, False):
+            requested_at = self._clock.now()
+            answer = await self.send(trip, conditions, first=first)
+            # The store again, not what stood there before the await: what a purge or an unsafe request has
+            # taken away meanwhile must not be revived by a 304 (HAZARDS T28).
+            items = () if flight.overtaken else self._store.get(trip.key)
+            held = _item(items, about)
+            settlement = self.settle(trip, answer, held, items, requested_at, asked=bool(conditions))
+            if not isinstance(settlement, Again):
+                await self._land(trip, flight, answer, settlement, items)
+                return
+            # The answer fits nothing that we hold: once more, without conditions.
+            _drop(answer)
+            self._observer.not_stored(settlement.reason)
+            conditions, about = EMPTY, None
+        flight.land(Lone(None, Failure(Reason.BAD_RESPONSE, 502), Reason.BAD_RESPONSE))
+
+    def settle(
+        self,
+        trip: Trip,
+        answer: Answer | Failure,
+        held: Stored | None,
+        items: tuple[Stored, ...],
+        requested_at: float,
+        *,
+        asked: bool,
+    ) -> Settlement:
+        """Policy's second door, with what stands in the store now."""
+        return settle(
+            trip.head,
+            asked,
+            answer if isinstance(answer, Failure) else answer.head,
+            isinstance(answer, Failure) or answer.delimited,
+            held.entry if held is not None else None,
+            [item.entry for item in items],
+            requested_at,
+            self._clock.now(),
+            trip.rules,
+        )
+
+    async def _land(
+        self,
+        trip: Trip,
+        flight: Flight[Landing],
+        answer: Answer | Failure,
+        settlement: Store | Refresh | Combine | UseStale | PassOn,
+        items: tuple[Stored, ...],
+    ) -> None:
+        match settlement:
+            case Store(entry):
+                assert isinstance(answer, Answer)  # noqa: S101 (policy stores no failure)
+                await self.keep(trip, flight, answer, entry)
+            case Combine(entry, updated):
+                assert isinstance(answer, Answer)  # noqa: S101
+                held = _item(items, entry)
+                await self.keep(trip, flight, answer, updated, seed=held.body if held is not None else ())
+            case Refresh(entry, updated):
+                assert isinstance(answer, Answer)  # noqa: S101
+                status = answer.head.status
+                answer.body.close()
+                held = _item(items, entry)
+                fresh = self._store.refresh(held, updated) if held is not None else None
+                # refresh() can only refuse what changed since `items` was read, and nothing was awaited since;
+                # or what no longer fits the budget: then the validated body still answers this once.
+                flight.land(Kept(fresh or stored(trip.key, updated, held.body if held else ()), status))
+            case UseStale(entry, reason):
+                held = _item(items, entry)
+                assert held is not None  # noqa: S101 (policy chose from these items)
+                _drop(answer)
+                flight.land(Kept(held, None if isinstance(answer, Failure) else answer.head.status, reason))
+            case PassOn(reason, remember):
+                if remember:
+                    self._hit_for_miss.remember(trip.key, self._clock.now())
+                if isinstance(answer, Failure):
+                    flight.land(Lone(None, answer, reason))
+                else:
+                    self._observer.not_stored(reason)
+                    flight.land(Lone(answer, None, reason))
+            case _:
+                assert_never(settlement)
+
+    async def keep(
+        self, trip: Trip, flight: Flight[Landing], answer: Answer, entry: Entry, seed: tuple[bytes, ...] = ()
+    ) -> None:
+        """Lands what is to be stored, pours its body in, and stores it once it is whole."""
+        length = answer.body.length
+        if self._filling_bytes + (length or 0) > self._fill_budget_bytes:
+            self._observer.not_stored(Reason.NO_ROOM)
+            flight.land(Lone(answer, None, Reason.NO_ROOM))
+            return
+        seeded = sum(map(len, seed))
+        fill = Fill(None if length is None else length + seeded, seed)
+        flight.land(Arriving(entry, fill, answer.head.status, fill.reader()))
+        try:
+            why_not = await self._pour(answer.body, fill, trip.rules.max_object_bytes)
+        finally:
+            # Cancelled too (close): nobody may wait for a body that has no writer any more.
+            if not fill.ended:
+                fill.fail("the fetch was cancelled")
+            answer.body.close()
+        pieces = fill.whole()
+        if why_not is None and entry.part is not None and fill.bytes_in != entry.part.last - entry.part.first + 1:
+            why_not = Reason.INCOMPLETE
+        if why_not is None and flight.overtaken:
+            why_not = Reason.OVERTAKEN
+        if why_not is not None or pieces is None:
+            self._observer.not_stored(why_not or Reason.TOO_LARGE)
+            if why_not is Reason.TOO_LARGE:
+                self._hit_for_miss.remember(trip.key, self._clock.now())
+            return
+        if fill.bytes_in <= JOIN_BYTES and len(pieces) > 1:
+            pieces = (b"".join(pieces),)
+        if self._store.put(stored(trip.key, entry, pieces)):
+            self._hit_for_miss.forget(trip.key)
+        else:
+            self._observer.not_stored(Reason.TOO_LARGE)
+
+    async def _pour(self, body: BodyReader, fill: Fill, most_bytes: int) -> Reason | None:
+        """The whole body into the fill; why it is not to be stored, or None."""
+        why_not: Reason | None = None
+        held = 0
+        try:
+            while piece := await body.read():
+                fill.write(piece)
+                if why_not is None:
+                    held += len(piece)
+                    self._filling_bytes += len(piece)
+                    if fill.bytes_in > most_bytes:
+                        why_not = Reason.TOO_LARGE
+                    elif self._filling_bytes > self._fill_budget_bytes:
+                        why_not = Reason.NO_ROOM
+                    if why_not is not None:
+                        self._filling_bytes -= held
+                        held = 0
+                        fill.forget()
+                await fill.room()
+        except BodyBroken as broken:
+            fill.fail(str(broken))
+            return Reason.INCOMPLETE
+        except Unread:
+            fill.fail("nobody reads it")
+            return why_not
+        finally:
+            self._filling_bytes -= held
+        fill.finish()
+        return why_not
+
+
+def _item(items: tuple[Stored, ...], entry: Entry | None) -> Stored | None:
+    """The stored item with this very entry, or None when it has left or changed."""
+    return next((item for item in items if item.entry is entry), None) if entry is not None else None
+
+
+def _drop(answer: Answer | Failure) -> None:
+    if isinstance(answer, Answer):
+        answer.body.close()
+        if answer.tunnel is not None:
+            answer.tunnel.close()

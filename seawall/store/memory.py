@@ -1,0 +1,172 @@
+"""The memory level: every variant of every key in one process, under a budget that counts index and overhead.
+
+Synchronous, so that a hit can be answered where the octets arrive. Knows no clock and no HTTP beyond
+the entries it is given.
+Invariant: bucket, order and tag index hold exactly the same objects; check() says where they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from seawall.policy.entry import Entry
+from seawall.store.eviction.lru import LRU
+from seawall.store.stored import Stored, stored
+from seawall.store.tags import TagIndex
+
+
+class FastStore(Protocol):
+    """What the engine asks of a level that can answer at once."""
+
+    def get(self, key: str) -> tuple[Stored, ...]: ...
+    def put(self, item: Stored) -> bool: ...
+    def refresh(self, old: Stored, entry: Entry) -> Stored | None: ...
+    def drop(self, key: str) -> int: ...
+    def keys(self) -> Iterator[str]: ...
+    def close(self) -> None: ...
+
+
+class MemoryStore:
+    """Owner of every stored object of this process. `evicted` and `refused` only ever grow."""
+
+    __slots__ = ("_buckets", "_extended", "_order", "evicted", "refused", "tags")
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._buckets: dict[str, tuple[Stored, ...]] = {}
+        # URL to the keys that say more than the URL. Most routes have none, and then this is empty.
+        self._extended: dict[str, set[str]] = {}
+        self._order = LRU(budget_bytes)
+        self.tags = TagIndex()
+        self.evicted = 0
+        self.refused = 0
+
+    def get(self, key: str) -> tuple[Stored, ...]:
+        """All variants and parts under the key; () where there are none."""
+        return self._buckets.get(key, ())
+
+    def touch(self, item: Stored) -> None:
+        """It was served."""
+        self._order.touch(item)
+
+    def put(self, item: Stored) -> bool:
+        """Takes it in, in place of what it supersedes. False: larger than the whole budget, nothing changed."""
+        if item.cost_bytes > self._order.budget_bytes:
+            self.refused += 1
+            return False
+        for old in self.get(item.key):
+            if _supersedes(item.entry, old.entry):
+                self._remove(old)
+        victims = self._order.admit(item, item.cost_bytes)
+        assert victims is not None  # noqa: S101 (the budget was asked above)
+        for victim in victims:
+            assert isinstance(victim, Stored)  # noqa: S101 (we admit nothing else)
+            self._unfile(victim)
+            self.evicted += 1
+        self._buckets[item.key] = (*self._buckets.get(item.key, ()), item)
+        url, extended, _ = item.key.partition("\n")
+        if extended:
+            self._extended.setdefault(url, set()).add(item.key)
+        self.tags.add(item, item.entry.tags)
+        return True
+
+    def refresh(self, old: Stored, entry: Entry) -> Stored | None:
+        """The same body under a new entry. None: `old` has left or changed meanwhile, and is not revived (T28)."""
+        if old not in self.get(old.key):
+            return None
+        new = stored(old.key, entry, old.body)
+        self._remove(old)
+        return new if self.put(new) else None
+
+    def change(self, key: str, how: Callable[[Entry], Entry]) -> int:
+        """Every entry of the key as `how` would have it; how many there were."""
+        items = self.get(key)
+        for item in items:
+            self.refresh(item, how(item.entry))
+        return len(items)
+
+    def drop(self, key: str) -> int:
+        """All variants and parts of the key are gone; how many there were."""
+        items = self.get(key)
+        for item in items:
+            self._remove(item)
+        return len(items)
+
+    def discard(self, item: Stored) -> None:
+        """This one is gone, if it was there."""
+        if item in self.get(item.key):
+            self._remove(item)
+
+    def keys_of(self, url: str) -> tuple[str, ...]:
+        """Every key of a URL: its own, and those that a route extended by headers or cookies."""
+        own = (url,) if url in self._buckets else ()
+        return (*own, *self._extended.get(url, ()))
+
+    def keys(self) -> Iterator[str]:
+        """A snapshot of all keys."""
+        return iter(tuple(self._buckets))
+
+    def close(self) -> None:
+        """Everything is let go."""
+        self._buckets.clear()
+        self._extended.clear()
+        self._order = LRU(self._order.budget_bytes)
+        self.tags = TagIndex()
+
+    @property
+    def used_bytes(self) -> int:
+        return self._order.used_bytes
+
+    @property
+    def budget_bytes(self) -> int:
+        return self._order.budget_bytes
+
+    def __len__(self) -> int:
+        """Objects, a variant or part counted as one."""
+        return len(self._order)
+
+    def __repr__(self) -> str:
+        return f"<MemoryStore {len(self)} objects {self.used_bytes}/{self._order.budget_bytes} bytes>"
+
+    def check(self) -> None:
+        """Raises AssertionError where bucket, order and tag index disagree."""
+        self._order.check()
+        items = [item for bucket in self._buckets.values() for item in bucket]
+        assert all(self._buckets.values()), "an empty bucket is left over"  # noqa: S101
+        assert len(items) == len(self._order)  # noqa: S101
+        for item in items:
+            assert item in self._order  # noqa: S101
+        self.tags.check(items)
+        extended = {key for keys in self._extended.values() for key in keys}
+        assert extended == {key for key in self._buckets if "\n" in key}  # noqa: S101
+        assert all(self._extended.values()), "a URL without keys is left over"  # noqa: S101
+
+    def _remove(self, item: Stored) -> None:
+        self._order.forget(item)
+        self._unfile(item)
+
+    def _unfile(self, item: Stored) -> None:
+        rest = tuple(other for other in self._buckets[item.key] if other is not item)
+        if rest:
+            self._buckets[item.key] = rest
+        else:
+            del self._buckets[item.key]
+            self._unextend(item.key)
+        self.tags.remove(item, item.entry.tags)
+
+    def _unextend(self, key: str) -> None:
+        url, extended, _ = key.partition("\n")
+        if extended:
+            keys = self._extended[url]
+            keys.discard(key)
+            if not keys:
+                del self._extended[url]
+
+
+def _supersedes(new: Entry, old: Entry) -> bool:
+    """The same selecting fields; a whole response replaces its parts, a part only the same range."""
+    if new.varied != old.varied:
+        return False
+    if new.part is None:
+        return True
+    return old.part is not None and (old.part.first, old.part.last) == (new.part.first, new.part.last)

@@ -1,0 +1,153 @@
+"""The counters as Prometheus reads them: a collector that looks at the numbers when it is scraped.
+
+The only module that knows prometheus_client. Import it when the first scrape comes (`exposition` does): it costs
+50 ms that a node needs to be ready.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from seawall.telemetry.metrics import Counters, Gauges, Histogram
+
+Word = TypeVar("Word", bound=str)  # the members of an enum, mostly
+
+
+class NodeCollector(Collector):
+    """A node's counters and gauges under the names of the contract. Every label is an enum's word or a tier."""
+
+    def __init__(self, counters: Counters, gauges: Gauges, node: str) -> None:
+        self._counters = counters
+        self._gauges = gauges
+        self._node = node
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._traffic()
+        yield from self._origin()
+        yield from self._store()
+        yield from self._port()
+        yield from self._itself()
+
+    def _traffic(self) -> Iterator[Metric]:
+        counters = self._counters
+        yield _counts("seawall_requests", "Requests answered, by outcome.", "outcome", counters.requests)
+        yield _histogram(
+            "seawall_request_seconds",
+            "Seconds from a request's arrival to the last octet of its reply.",
+            counters.request_seconds,
+        )
+        yield _count("seawall_collapsed", "Requests that waited for another's fetch.", counters.collapsed)
+        yield _count("seawall_sent_bytes", "Octets of bodies sent to clients.", counters.sent_bytes)
+        yield _count("seawall_aborted", "Replies that their client did not get whole.", counters.aborted)
+
+    def _origin(self) -> Iterator[Metric]:
+        counters = self._counters
+        yield _counts(
+            "seawall_origin_requests",
+            "Requests sent to the origin, by the reason why (RFC 9211 2.2).",
+            "reason",
+            counters.origin_requests,
+        )
+        yield _counts(
+            "seawall_upstream_failures",
+            "Requests to the origin without a usable answer.",
+            "reason",
+            counters.upstream_failures,
+        )
+        yield GaugeMetricFamily("seawall_flights", "Fetches under way.", value=self._gauges.flights())
+
+    def _store(self) -> Iterator[Metric]:
+        held_bytes = GaugeMetricFamily(
+            "seawall_store_bytes", "What the store holds, overhead included.", labels=["tier"]
+        )
+        entries = GaugeMetricFamily("seawall_store_entries", "Responses in the store.", labels=["tier"])
+        for usage in self._gauges.tiers():
+            held_bytes.add_metric([usage.tier], usage.bytes)
+            entries.add_metric([usage.tier], usage.entries)
+        yield held_bytes
+        yield entries
+        evictions = CounterMetricFamily(
+            "seawall_evictions", "Responses that had to leave the store.", labels=["tier", "why"]
+        )
+        for (tier, why), count in self._counters.evictions.items():
+            evictions.add_metric([tier, why], count)
+        yield evictions
+        yield _counts(
+            "seawall_not_stored",
+            "Responses that might have been stored and were not.",
+            "reason",
+            self._counters.not_stored,
+        )
+
+    def _port(self) -> Iterator[Metric]:
+        port = self._gauges.port()
+        yield GaugeMetricFamily("seawall_connections", "Clients connected now.", value=port.open)
+        yield _count("seawall_connections_accepted", "Clients that ever connected.", port.accepted)
+        yield _counts("seawall_bad_requests", "Requests refused by the parser.", "status", port.bad_requests)
+        yield _counts("seawall_client_timeouts", "Connections ended by a time-out.", "waiting_for", port.timeouts)
+
+    def _itself(self) -> Iterator[Metric]:
+        counters = self._counters
+        lost = {"slow": counters.access_log_dropped, "failed": counters.access_log_lost}
+        yield _counts("seawall_access_log_dropped", "Lines that were never written.", "why", lost)
+        yield _count("seawall_access_log_errors", "Writes to the access log that failed.", counters.access_log_errors)
+        yield InfoMetricFamily(
+            "seawall_build",
+            "What runs here.",
+            value={"version": own_version(), "python": platform.python_version(), "node": self._node},
+        )
+
+
+class Exposition:
+    """Everything that one node shows on /metrics: its own, its process's and its garbage collector's."""
+
+    def __init__(self, counters: Counters, gauges: Gauges, node: str) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(NodeCollector(counters, gauges, node))
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def render(self, accept: str) -> tuple[str, bytes]:
+        """Content-Type and body, in the format that the scraper prefers."""
+        encoder, content_type = choose_encoder(accept)
+        return content_type, bytes(encoder(self._registry))
+
+
+def own_version() -> str:
+    """Of the installed package; "unknown" where it runs from a bare checkout."""
+    try:
+        return version("seawall")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _count(name: str, help_text: str, value: int) -> Metric:
+    return CounterMetricFamily(name, help_text, value=value)
+
+
+def _counts(name: str, help_text: str, label: str, values: Mapping[Word, int]) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=[label])
+    for key, count in values.items():
+        family.add_metric([str(key)], count)
+    return family
+
+
+def _histogram(name: str, help_text: str, histogram: Histogram) -> Metric:
+    bounds: Iterable[str] = (*map(floatToGoString, histogram.bounds), "+Inf")
+    buckets = list(zip(bounds, histogram.cumulative(), strict=True))
+    return HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=histogram.sum)

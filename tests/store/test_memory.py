@@ -1,0 +1,144 @@
+"""The memory level: what it promises, with check() after each test."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seawall.http.headers import headers
+from seawall.policy.entry import Entry, Part
+from seawall.store.memory import MemoryStore
+from seawall.store.stored import OVERHEAD_BYTES, Stored, stored
+
+
+def entry(
+    varied: tuple[tuple[str, str | None], ...] = (), part: Part | None = None, tags: tuple[str, ...] = ()
+) -> Entry:
+    return Entry("GET", 200, "OK", headers([("A", "1")]), varied, 0, 0, 0, 10, 10, 10, 10, part=part, tags=tags)
+
+
+def item(key: str, body: bytes = b"body", **kinds: object) -> Stored:
+    return stored(key, entry(**kinds), (body,))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store() -> Iterator[MemoryStore]:
+    store = MemoryStore(100 * (OVERHEAD_BYTES + 100))
+    yield store
+    store.check()
+
+
+def test_what_was_put_is_got_and_what_was_dropped_is_gone(store: MemoryStore) -> None:
+    first = item("k")
+    assert store.put(first)
+    assert store.get("k") == (first,)
+    assert store.drop("k") == 1
+    assert store.get("k") == ()
+    assert (len(store), store.used_bytes) == (0, 0)
+
+
+def test_variants_live_side_by_side_and_replace_only_their_own_kind(store: MemoryStore) -> None:
+    german, english = item("k", varied=(("accept-language", "de"),)), item("k", varied=(("accept-language", "en"),))
+    newer = item("k", b"newer", varied=(("accept-language", "de"),))
+    for one in (german, english, newer):
+        store.put(one)
+    assert store.get("k") == (english, newer)
+
+
+def test_whole_response_replaces_its_parts_and_a_part_only_its_own_range(store: MemoryStore) -> None:
+    head = item("k", part=Part(0, 3, 10, "bytes=0-3"))
+    tail = item("k", part=Part(6, 9, 10, "bytes=-4"))
+    again = item("k", part=Part(0, 3, 10, "bytes=0-3"))
+    for one in (head, tail, again):
+        store.put(one)
+    assert store.get("k") == (tail, again)
+    whole = item("k")
+    store.put(whole)
+    assert store.get("k") == (whole,)
+
+
+def test_budget_is_kept_by_sending_the_least_recently_used_away() -> None:
+    store = MemoryStore(3 * item("k0").cost_bytes)
+    items = [item(f"k{n}") for n in range(3)]
+    for one in items:
+        store.put(one)
+    store.touch(items[0])
+    store.put(item("k3"))
+    assert [bool(store.get(f"k{n}")) for n in range(4)] == [True, False, True, True]
+    assert store.evicted == 1
+    assert store.used_bytes <= store.budget_bytes
+    store.check()
+
+
+def test_what_is_larger_than_the_budget_is_refused_and_changes_nothing() -> None:
+    store = MemoryStore(OVERHEAD_BYTES + 100)
+    kept = item("k")
+    store.put(kept)
+    assert not store.put(item("k", b"x" * 1000))
+    assert store.get("k") == (kept,)
+    assert store.refused == 1
+    store.check()
+
+
+def test_refresh_keeps_the_body_and_never_revives_what_has_left(store: MemoryStore) -> None:
+    old = item("k")
+    store.put(old)
+    new = store.refresh(old, entry(tags=("t",)))
+    assert new is not None
+    assert new.body is old.body
+    assert store.refresh(old, entry()) is None
+    store.drop("k")
+    assert store.refresh(new, entry()) is None
+    assert store.get("k") == ()
+
+
+def test_tag_finds_exactly_its_objects(store: MemoryStore) -> None:
+    one, two, none = item("a", tags=("items",)), item("b", tags=("items", "items/1")), item("c")
+    for each in (one, two, none):
+        store.put(each)
+    assert store.tags.tagged("items") == {one, two}
+    assert store.tags.tagged("items/1") == {two}
+    assert store.tags.tagged("item") == frozenset()
+    assert store.tags.tagged("") == frozenset()
+    store.drop("b")
+    assert len(store.tags) == 1
+
+
+def test_keys_of_a_url_are_its_own_and_those_that_say_more(store: MemoryStore) -> None:
+    for key in ("http://a/x", "http://a/x\ncookie:1", "http://a/xy", "http://a/y\ncookie:1"):
+        store.put(item(key))
+    assert set(store.keys_of("http://a/x")) == {"http://a/x", "http://a/x\ncookie:1"}
+    store.drop("http://a/x\ncookie:1")
+    assert store.keys_of("http://a/x") == ("http://a/x",)
+    assert store.keys_of("http://a/") == ()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "drop", "touch", "refresh", "discard"]),
+            st.integers(0, 5),
+            st.integers(0, 3),
+            st.integers(0, 3000),
+        ),
+        max_size=60,
+    )
+)
+def test_index_order_and_buckets_agree_after_any_history(history: list[tuple[str, int, int, int]]) -> None:
+    store = MemoryStore(5 * (OVERHEAD_BYTES + 1000))
+    for deed, number, variant, size in history:
+        key = f"http://a/{number}" + ("\nh:1" if number % 2 else "")
+        tags = tuple(f"t{n}" for n in range(variant))
+        items = store.get(key)
+        if deed == "put":
+            store.put(item(key, b"x" * size, varied=(("a", str(variant)),), tags=tags))
+        elif deed == "drop":
+            store.drop(key)
+        elif items and deed == "touch":
+            store.touch(items[-1])
+        elif items and deed == "refresh":
+            store.refresh(items[0], entry(tags=tags, varied=(("a", "9"),)))
+        elif items and deed == "discard":
+            store.discard(items[0])
+        store.check()
