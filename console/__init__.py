@@ -1,0 +1,1 @@
+"""The roof: the `seawall` command. Each command is a module that only its own use imports."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from seawall.config import schema
 from seawall.downstream.limits import Limits
 from seawall.engine.engine import Route
 from seawall.http.message import RequestHead
 from seawall.policy.rules import Rules
-from seawall.routing import Router
+from seawall.routing import Router, climbs
 from seawall.upstream.address import Address, Timeouts
 from seawall.upstream.hosted import Hosted
 from seawall.upstream.pool import Pool
@@ -41,9 +42,14 @@ def router_for(
         (only,) = taken
         return lambda head: only
 
+    humble = tuple(Route(_without_ttl(route.rules), route.upstream) for route in taken)
+
     def route(head: RequestHead) -> Route | None:
         index = router.match(head.authority, head.target, head.method)
-        return None if index is None else taken[index]
+        if index is None:
+            return None
+        # /static/..%2faccount begins like a static file, and only its origin knows what it is (HAZARDS T37).
+        return humble[index] if climbs(head.target) else taken[index]
 
     return route
 
@@ -61,6 +67,11 @@ def limits_for(limits: schema.Limits) -> Limits:
         max_fields=limits.max_headers,
         max_body_bytes=limits.max_body_size,
     )
+
+
+def _without_ttl(rules: Rules) -> Rules:
+    """The same, but only the origin says what may be stored."""
+    return replace(rules, ttl=None, default_ttl=None, negative_ttl=())
 
 
 def _upstream(origin: schema.Origin, pools: Mapping[str, Pool]) -> Upstream:

@@ -6,7 +6,7 @@ the parser under test. It is also the web site behind `make run`.
 Start it
     origin-stub --listen 127.0.0.1:3000          or `python -m origin_stub`; --listen 127.0.0.1:0 takes a free port
     origin-stub --json                           first line on stdout: {"event":"ready","listen":"127.0.0.1:3000",...}
-SIGTERM and SIGINT stop listening, finish what is under way (--drain, 10 s) and exit 0; a second one exits at once.
+SIGTERM and SIGINT stop listening, finish what is under way (--drain, 10 s) and exit 0; the same again exits at once.
 
 A site to look at
     /  /static/app.css  /static/NAME.bin  /time  /private  /no-store  /cookie  /vary  /gzip  /tagged  /slow  /error

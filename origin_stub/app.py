@@ -36,8 +36,6 @@ class App:
         except ConnectionError:
             # The peer left: counted as aborted, and no fault of ours that aiohttp should log.
             return Sent(499, keep=False)
-        except web.RequestPayloadError as wrong:
-            return _unreadable_body(str(wrong))
 
     async def _answer(self, request: web.BaseRequest, target: str, visit: Visit) -> web.StreamResponse:
         path, _, query = target.partition("?")
@@ -58,12 +56,6 @@ class App:
                     except ScriptError as wrong:
                         reply = site.unreadable(wrong)
         return await play(request, reply, path, self._state, visit)
-
-
-def _unreadable_body(why: str) -> web.Response:
-    answer = web.Response(status=400, text=f"the request's body cannot be read: {why}\n")
-    answer.force_close()
-    return answer
 
 
 def _origin_form(target: str) -> str:

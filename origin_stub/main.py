@@ -32,9 +32,9 @@ class Arguments:
     json: bool
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT."""
-    arguments = parse(sys.argv[1:])
+def main(words: list[str] | None = None) -> None:
+    """Run with these arguments (None: those of the process) until SIGTERM or SIGINT."""
+    arguments = parse(sys.argv[1:] if words is None else words)
     try:
         _runner()(_serve(arguments))
     except OSError as failed:
@@ -83,14 +83,18 @@ async def _serve(arguments: Arguments) -> None:
     )
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
+
+    def stop(number: signal.Signals) -> None:
+        # The same signal once more finds its default action and ends the process at once. Only the same: Ctrl-C
+        # reaches a supervisor and us, and what the supervisor then sends should not cut the draining short.
+        loop.remove_signal_handler(number)
+        asked_to_stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
+        loop.add_signal_handler(number, stop, number)
     await stub.start()
     _announce(stub, arguments.json)
     await asked_to_stop.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # A second signal finds the default action again and ends the process at once.
-        loop.remove_signal_handler(number)
     await stub.stop(arguments.drain)
 
 

@@ -75,7 +75,7 @@ def loops(request: RequestHead, node: str) -> bool:
     """Has this request been here before (RFC 8586)? `node` is our own id."""
     if "cdn-loop" not in request.headers:
         return False
-    own = node.lower()
+    own = pseudonym(node).lower()
     members = (combined(request.headers, "cdn-loop") or "").split(",")
     return any(member.partition(";")[0].strip(" \t").lower() == own for member in members)
 

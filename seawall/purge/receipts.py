@@ -104,11 +104,14 @@ class _Open:
 class Receipts:
     """The receipts of the newest orders. `now` is the hub's monotonic clock, in seconds."""
 
-    __slots__ = ("_most", "_open")
+    __slots__ = ("_applied", "_fenced", "_most", "_open")
 
     def __init__(self, most: int = MAX_RECEIPTS) -> None:
         self._most = most
         self._open: dict[int, _Open] = {}  # ascending numbers
+        # How far each node's word went last time, so that each receipt hears it once.
+        self._applied: dict[str, int] = {}
+        self._fenced: dict[str, int] = {}
 
     def open(self, order: Order, nodes: Iterable[str], now: float) -> Receipt:
         """The order is written down, and these nodes are to apply it. Numbers ascend."""
@@ -123,20 +126,15 @@ class Receipts:
 
     def confirm(self, node: str, number: int, matched: int | None, octets: int | None, now: float) -> None:
         """The node has applied this order, and so every one before it. The first word on it counts."""
-        for each, record in self._open.items():
-            if each > number:
-                break
+        for record in self._told(self._applied, node, number):
             told = record.nodes.get(node)
-            if told is None or told.state is NodeState.APPLIED:
-                continue
-            counts = (matched, octets) if each == number else (None, None)
-            self._set(record, replace(told, state=NodeState.APPLIED, matched=counts[0], octets=counts[1]), now)
+            if told is not None and told.state is not NodeState.APPLIED:
+                counts = (matched, octets) if record.order.number == number else (None, None)
+                self._set(record, replace(told, state=NodeState.APPLIED, matched=counts[0], octets=counts[1]), now)
 
     def fence(self, node: str, through: int, now: float) -> None:
         """The node's lease has run out; it gets none before it has applied every order up to `through`."""
-        for each, record in self._open.items():
-            if each > through:
-                break
+        for record in self._told(self._fenced, node, through):
             told = record.nodes.get(node)
             if told is not None and told.state is NodeState.PENDING:
                 self._set(record, replace(told, state=NodeState.FENCED), now)
@@ -167,6 +165,19 @@ class Receipts:
             finally:
                 record.waiters.discard(waiter)
         return record.receipt()
+
+    def _told(self, through: dict[str, int], node: str, number: int) -> list[_Open]:
+        """The receipts that this word is news to."""
+        before = through.get(node, 0)
+        if number <= before or not self._open:
+            return []
+        through[node] = number
+        oldest = next(iter(self._open))
+        return [
+            record
+            for each in range(max(oldest, before + 1), number + 1)
+            if (record := self._open.get(each)) is not None
+        ]
 
     def _set(self, record: _Open, told: NodeReceipt, now: float) -> None:
         record.nodes[told.node] = replace(told, ms=round((now - record.opened_at) * 1000, 3))

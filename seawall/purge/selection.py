@@ -94,13 +94,9 @@ def canonical_prefix(text: str) -> str:
         raise ValueError("a prefix ends before the query")
     if "://" in text:
         return canonical_url(text)
-    host, slash, path = text.partition("/")
-    authority = canonical_host(host)
-    if slash and not _VISIBLE.fullmatch(slash + path):
-        raise ValueError("only visible ASCII; percent-encode the rest as a client would")
-    if "#" in path:
-        raise ValueError("without a fragment: clients do not send it")
-    return f"{authority}/{path}"
+    _requestable(text)
+    host, _, path = text.partition("/")
+    return f"{canonical_host(host)}/{path}"
 
 
 def canonical_host(text: str) -> str:
@@ -133,13 +129,18 @@ def canonical_tag(octets: str) -> str:
     return octets
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _requestable(text: str) -> None:
+    """Raises ValueError where no request line can hold it."""
     if len(text) > MAX_URL_BYTES:
         raise ValueError(f"over {MAX_URL_BYTES} bytes")
     if not _VISIBLE.fullmatch(text):
         raise ValueError("only visible ASCII; percent-encode the rest as a client would")
     if "#" in text:
         raise ValueError("without a fragment: clients do not send it")
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    _requestable(text)
     match = _URL.fullmatch(text)
     if match is None:
         raise ValueError("no absolute URL: scheme and host included")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -24,6 +23,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from seawall.telemetry.metrics import Counters, Gauges, Histogram
+from seawall.telemetry.version import own_version
 
 Word = TypeVar("Word", bound=str)  # the members of an enum, mostly
 
@@ -126,14 +126,6 @@ class Exposition:
         """Content-Type and body, in the format that the scraper prefers."""
         encoder, content_type = choose_encoder(accept)
         return content_type, bytes(encoder(self._registry))
-
-
-def own_version() -> str:
-    """Of the installed package; "unknown" where it runs from a bare checkout."""
-    try:
-        return version("seawall")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _count(name: str, help_text: str, value: int) -> Metric:

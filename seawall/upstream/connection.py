@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol, cast
@@ -85,7 +86,7 @@ class Owner(Protocol):
         ...
 
     def gone(self, connection: Connection) -> None:
-        """Its socket is closed too; exactly once for each came(), after lost()."""
+        """Its socket is closed too, after lost()."""
         ...
 
     def broke(self, reason: Reason) -> None:
@@ -338,23 +339,39 @@ class Connection(asyncio.Protocol):
             self._shut("unsolicited octets while idle")
 
     def eof_received(self) -> bool:
-        """A clean end of the origin's direction: FIN, and under TLS close_notify (a bare FIN does not come here)."""
+        """The origin has ended its direction: FIN, or close_notify under TLS."""
         state = self.state
         if state is State.IDLE:
             self._shut("closed by the origin")
         elif state is State.SENDING or state is State.AWAITING:
             self._fail(Reason.RESET, "closed within the head" if self.heard else "closed without an answer")
         elif state is State.READING:
-            if self._remaining < 0 and self._decoder is None:
+            if self._remaining >= 0 or self._decoder is not None:
+                self._fail(Reason.INCOMPLETE, f"closed before the body's end{self._missing()}")
+            elif self._took_leave():
                 self._finish(leftover=False)  # RFC 9112 6.3 rule 8: the close is the end
             else:
-                self._fail(Reason.INCOMPLETE, f"closed before the body's end{self._missing()}")
+                self._fail(Reason.INCOMPLETE, "closed without close_notify")
         elif state is State.TUNNEL:
             if self._body is not None:
                 self._body.end()
             # Plain TCP stays half-open for our direction.
             return self._transport is not None and self._transport.can_write_eof()
         return False
+
+    def _took_leave(self) -> bool:
+        """Did the origin itself say that it ends? Anybody on the path can send FIN (RFC 9112 9.8)."""
+        tls = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        if tls is None:
+            return True
+        # asyncio calls eof_received() for both ends (uvloop only for close_notify). A read tells them apart:
+        # nothing behind a close_notify, "want more" behind a bare FIN.
+        try:
+            return not tls.read(1)
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError:
+            return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.state is not State.CLOSED:
@@ -427,6 +444,10 @@ class Connection(asyncio.Protocol):
 
     def _settle(self, head: ResponseHead, rest: bytes) -> None:
         """The final head is here: how long is the body, and what becomes of the connection?"""
+        if self._waiter is None or self._waiter.done():
+            # Cancelled already, though the exchange has not run since to tell us: nobody would own the body.
+            self._shut("the exchange was cancelled")
+            return
         if head.status == 101:
             self._switch(head, rest)
             return

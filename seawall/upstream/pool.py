@@ -275,6 +275,8 @@ class Pool:
                 )
         except BaseException as error:
             connection.drop("its opening failed")
+            # uvloop closes a transport whose opening is cancelled without a connection_lost().
+            self.gone(connection)
             self._return(None)
             raise _why(address, error, self.timeouts.connect) from error
         if self._closed:

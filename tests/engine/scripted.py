@@ -38,7 +38,7 @@ class Body:
 
     def __init__(self, length: int | None) -> None:
         self.length = length
-        self._queue: asyncio.Queue[bytes | None | str] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes | str | None] = asyncio.Queue()
         self.closed = False
         self.pulled = 0
 
@@ -182,16 +182,24 @@ class Stage:
             fill_budget_bytes=fill_budget_bytes,
         )
 
-    def request(self, target: str = "/", *fields: tuple[str, str], method: str = "GET", body: BodyReader | None = None,
-                interim: Callable[[ResponseHead], None] = lambda _: None) -> Request:
+    def request(
+        self,
+        target: str = "/",
+        *fields: tuple[str, str],
+        method: str = "GET",
+        body: BodyReader | None = None,
+        interim: Callable[[ResponseHead], None] = lambda _: None,
+    ) -> Request:
         return Request(RequestHead(method, "http", "a.example", target, headers(fields)), body, "127.0.0.9", interim)
 
-    async def open(self, target: str = "/", *fields: tuple[str, str], method: str = "GET",
-                   body: BodyReader | None = None) -> Reply:
+    async def open(
+        self, target: str = "/", *fields: tuple[str, str], method: str = "GET", body: BodyReader | None = None
+    ) -> Reply:
         return await self.engine.handle(self.request(target, *fields, method=method, body=body))
 
-    async def get(self, target: str = "/", *fields: tuple[str, str], method: str = "GET",
-                  body: BodyReader | None = None) -> Got:
+    async def get(
+        self, target: str = "/", *fields: tuple[str, str], method: str = "GET", body: BodyReader | None = None
+    ) -> Got:
         """One request to its end."""
         return await finish(await self.open(target, *fields, method=method, body=body))
 

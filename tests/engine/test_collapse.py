@@ -298,4 +298,10 @@ async def test_visit_is_told_once_with_what_became_of_it(stage: Stage) -> None:
     (await stage.origin.nth(1)).replies(200, FRESH, body=b"four")
     await client
     ((visit, sent),) = stage.tally.visits
-    assert (visit.outcome, visit.status, visit.fwd, sent.body_bytes, sent.complete) == ("MISS", 200, "uri-miss", 4, True)
+    assert (visit.outcome, visit.status, visit.fwd, sent.body_bytes, sent.complete) == (
+        "MISS",
+        200,
+        "uri-miss",
+        4,
+        True,
+    )

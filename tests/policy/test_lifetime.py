@@ -108,7 +108,7 @@ def test_heuristic_needs_a_status_for_it_or_public(status: int) -> None:
     expected = Lifetime(100.0, Source.HEURISTIC)
     found = of(guess, status)
     assert found == ((expected.seconds, expected.source) if status in HEURISTICALLY_CACHEABLE else None)
-    assert of({**guess, "Cache-Control": "public"}, status) == (100, Source.HEURISTIC)
+    assert of({**dict(guess), "Cache-Control": "public"}, status) == (100, Source.HEURISTIC)
 
 
 def test_what_the_route_or_a_guess_says_is_not_explicit() -> None:

@@ -181,6 +181,12 @@ async def test_a_validator_of_the_application_still_works(site: Site) -> None:
             assert (answer.status, await answer.read()) == (304, b"")
 
 
+async def test_the_origins_control_cannot_be_reached_through_the_edge(echo_site: Site) -> None:
+    # Edge and origin share a machine here: coming from loopback must not be enough.
+    async with aiohttp.ClientSession(echo_site.url) as session, session.get("/_stub/tally") as answer:
+        assert answer.status == (403 if echo_site.edge else 200)
+
+
 def test_a_websocket_sends_every_message_back(echo_site: Site, tmp_path: Path) -> None:
     with browser(echo_site.url, tmp_path / "profile") as one:
         one.visit("/")
