@@ -20,6 +20,7 @@ from seawall.engine.fetch import Fetcher, FlightKey, Trip
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.invalidation import Invalidator
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.searches import Searches
 from seawall.engine.visit import Observer, Visit
 from seawall.flight.table import Flight, FlightFailed, Flights, Pilot
 from seawall.http.dates import format_date
@@ -76,6 +77,7 @@ class Engine:
         "_node",
         "_observer",
         "_route",
+        "_searches",
         "_store",
     )
 
@@ -96,11 +98,13 @@ class Engine:
         self._observer = observer
         self._flights: Flights[Landing] = Flights()
         self._hit_for_miss = HitForMiss()
+        self._searches = Searches()
         self._fetcher = Fetcher(
             node=node,
             clock=clock,
             store=store,
             hit_for_miss=self._hit_for_miss,
+            searches=self._searches,
             observer=observer,
             fill_budget_bytes=fill_budget_bytes,
         )
@@ -136,7 +140,7 @@ class Engine:
         target = keyed_target(head.target, route.rules.key)
         if target != head.target:
             head = replace(head, target=target)
-        key = cache_key(head, route.rules.key)
+        key = self._searches.key(head, cache_key(head, route.rules.key))
         selecting: frozenset[str] = frozenset()
         for boarding in range(MOST_BOARDINGS):
             now = self._clock.now()
@@ -362,7 +366,7 @@ class Engine:
         if route is None:
             return None
         keyed = replace(head, target=keyed_target(head.target, route.rules.key))
-        return keyed.url, cache_key(keyed, route.rules.key)
+        return keyed.url, self._searches.key(keyed, cache_key(keyed, route.rules.key))
 
 
 def _item(items: tuple[Stored, ...], entry: Entry) -> Stored:

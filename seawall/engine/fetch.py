@@ -14,6 +14,7 @@ from seawall.clock import Clock
 from seawall.downstream.exchange import Request
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.searches import Searches
 from seawall.engine.visit import Observer
 from seawall.flight.fill import Fill, Unread
 from seawall.flight.table import Flight
@@ -83,7 +84,16 @@ def failure_of(error: UpstreamError) -> Failure:
 class Fetcher:
     """Sends trips out and files what comes back. One for each process."""
 
-    __slots__ = ("_clock", "_fill_budget_bytes", "_filling_bytes", "_hit_for_miss", "_node", "_observer", "_store")
+    __slots__ = (
+        "_clock",
+        "_fill_budget_bytes",
+        "_filling_bytes",
+        "_hit_for_miss",
+        "_node",
+        "_observer",
+        "_searches",
+        "_store",
+    )
 
     def __init__(
         self,
@@ -92,6 +102,7 @@ class Fetcher:
         clock: Clock,
         store: MemoryStore,
         hit_for_miss: HitForMiss,
+        searches: Searches,
         observer: Observer,
         fill_budget_bytes: int,
     ) -> None:
@@ -99,6 +110,7 @@ class Fetcher:
         self._clock = clock
         self._store = store
         self._hit_for_miss = hit_for_miss
+        self._searches = searches
         self._observer = observer
         self._fill_budget_bytes = fill_budget_bytes
         self._filling_bytes = 0  # held by bodies that are still arriving, of all flights together
@@ -242,6 +254,7 @@ class Fetcher:
             pieces = (b"".join(pieces),)
         if self._store.put(stored(trip.key, entry, pieces)):
             self._hit_for_miss.forget(trip.key)
+            self._searches.learn(trip.head, trip.key, entry)
         else:
             self._observer.not_stored(Reason.TOO_LARGE)
 

@@ -47,10 +47,12 @@ class Invalidator:
         names = self._key_of(asked)
         if names is None:
             return
-        keyed_url, _ = names
-        for key in self._store.keys_of(keyed_url):
+        keyed_url, answering = names
+        # `answering` is another URL's key where No-Vary-Search says that it answers for this one.
+        for key in {*self._store.keys_of(keyed_url), answering}:
             self._store.change(key, invalidated)
-        self._flights.overtake(lambda key: _is_of(key, keyed_url))
+        answering_url = answering.partition("\n")[0]
+        self._flights.overtake(lambda key: _is_of(key, keyed_url) or _is_of(key, answering_url))
 
 
 def _is_of(key: Hashable, url: str) -> bool:

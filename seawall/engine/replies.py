@@ -11,7 +11,7 @@ from seawall.flight.fill import Fill, FillReader
 from seawall.http.headers import end_to_end, headers, without
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.policy.entry import Entry
-from seawall.policy.present import Presentation, present
+from seawall.policy.present import Answered, Presentation, present
 from seawall.policy.reasons import Outcome
 from seawall.policy.trace import add_trace, cache_status
 from seawall.store.stored import Stored
@@ -39,9 +39,9 @@ def from_fill(
 ) -> Reply:
     """A response whose body is still arriving, through `seat` where one was kept. Several ranges of it are not cut:
     the whole is as right."""
-    shown = present(request, entry, fill.length, now)
+    shown = present(request, entry, fill.length, now, answered=Answered.FETCHED)
     if len(shown.slices) > 1:
-        shown = present(request, entry, None, now)
+        shown = present(request, entry, None, now, answered=Answered.FETCHED)
     visit.ttl = entry.fresh_until - now
     head = _traced(visit, shown.head, node)
     reader = seat if seat is not None else fill.reader()

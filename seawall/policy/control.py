@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from seawall.http.cachecontrol import Directives, parse_cache_control
-from seawall.http.fields import MAX_DELTA_SECONDS
+from seawall.http.fields import MAX_DELTA_SECONDS, delta_seconds
 from seawall.http.headers import Headers, combined
 from seawall.http.structured import Item, Member, parse_dictionary
 
@@ -170,7 +170,7 @@ def _seconds(members: Mapping[str, Member], name: str) -> int | None:
 _SURROGATE = re.compile(r"([a-z-]+)(?:=(\"[^\"]*\"|[^,; \t]*))?", re.IGNORECASE)
 _SURROGATE_MEMBER = re.compile(r"(?:[^\",]|\"[^\"]*\")+")
 # "max-age=600+30": thirty seconds more while it is refreshed.
-_SURROGATE_AGE = re.compile(r"([0-9]{1,10})(?:\+([0-9]{1,10}))?")
+_SURROGATE_AGE = re.compile(r"([0-9]+)(?:\+([0-9]+))?")
 
 
 def _surrogate(value: str, ordinary: Directives) -> Control | None:
@@ -191,9 +191,9 @@ def _surrogate(value: str, ordinary: Directives) -> Control | None:
             no_store = True
         elif name == "max-age":
             age = _SURROGATE_AGE.fullmatch((match[2] or "").strip('"'))
-            lifetime = 0 if age is None else int(age[1])
+            lifetime = 0 if age is None else delta_seconds(age[1]) or 0
             max_age = lifetime if max_age is None else min(max_age, lifetime)
-            stale = int(age[2]) if age is not None and age[2] else stale
+            stale = delta_seconds(age[2]) if age is not None and age[2] else stale
     if max_age is None and not no_store:
         return None
     private = ordinary.fields("private")
@@ -202,6 +202,6 @@ def _surrogate(value: str, ordinary: Directives) -> Control | None:
         no_store=no_store,
         private=private == (),
         private_fields=private or (),
-        max_age=None if max_age is None else min(max_age, MAX_DELTA_SECONDS),
-        stale_while_revalidate=None if stale is None else min(stale, MAX_DELTA_SECONDS),
+        max_age=max_age,
+        stale_while_revalidate=stale,
     )

@@ -166,8 +166,11 @@ def _of_part(request: RequestHead, entry: Entry, part: Part, body_bytes: int | N
 
 def _partial_head(entry: Entry, span: tuple[int, int], total: int | None, age: str | None) -> ResponseHead:
     first, last = span
+    value = format_content_range(first, last, total)
+    if entry.part is not None and span == (entry.part.first, entry.part.last):
+        value = entry.headers.get("content-range", value)  # the part as the origin gave it is in the origin's words
     extra = [
-        ("Content-Range", format_content_range(first, last, total)),
+        ("Content-Range", value),
         ("Content-Length", str(last - first + 1)),
     ]
     return _head(206, "Partial Content", entry.headers, {"content-range", "content-length"}, age, extra)

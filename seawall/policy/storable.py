@@ -6,7 +6,7 @@ that the reason told is the strongest one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from seawall.http.cachecontrol import parse_cache_control
 from seawall.http.dates import format_date
@@ -231,7 +231,7 @@ def entry_of(
     named = tags(reply.headers, rules, f"{request.scheme}://{request.authority}")
     if named is None:
         return Reason.TAGS_TOO_LARGE
-    fields = stored_fields(reply.headers, said, rules, now, ("content-range",) if part is not None else ())
+    fields = stored_fields(reply.headers, said, rules, now)
     if head_bytes(fields) > rules.max_head_bytes:
         return Reason.HEAD_TOO_LARGE
     vary = parse_vary(combined(reply.headers, "vary"))
@@ -255,9 +255,9 @@ def entry_of(
     )
 
 
-def stored_fields(fields: Headers, said: Control, rules: Rules, now: float, drop: Iterable[str] = ()) -> Headers:
+def stored_fields(fields: Headers, said: Control, rules: Rules, now: float) -> Headers:
     """What is kept of a response's fields (RFC 9111 3.1): end-to-end, without Age, and with a Date."""
-    gone = {"age", *said.private_fields, *drop}
+    gone = {"age", *said.private_fields}
     if rules.set_cookie is SetCookie.STRIP:
         gone.add("set-cookie")
     kept = without(end_to_end(fields), gone)

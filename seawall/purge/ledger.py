@@ -133,16 +133,15 @@ class Ledger:
             range(self.last + 1, self.last + 1 + len(orders))
         )
         lines = [_line(encode(order)) for order in orders]
-        try:
-            self._append(lines)
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise JournalError(f"{self._path}: {error}") from error
+        for make_room in (self._give_up_reserve, self._forget_half, None):
             try:
-                self._make_room()
                 self._append(lines)
-            except OSError as again:
-                raise JournalError(f"{self._path}: {again}") from again
+                break
+            except OSError as error:
+                if make_room is None or error.errno not in _NO_ROOM:
+                    raise JournalError(f"{self._path}: {error}") from error
+                with contextlib.suppress(OSError):
+                    make_room()
         self._lines.extend(lines)
 
     def tidy(self) -> None:
@@ -218,8 +217,11 @@ class Ledger:
         self.id = words[2].decode()
         self.first = int(words[3])
         for row, line in enumerate(lines[1:], 2):
+            payload = _checked(line, row)
+            if not payload.startswith(b"{"):
+                raise _Damaged(f"line {row} is no order")
             try:
-                order = decode(_checked(line, row))
+                order = decode(payload)
             except msgspec.DecodeError:
                 # Its checksum is right: it was written so, by a version with more to say.
                 raise JournalError(f"{self._path}: line {row} holds an order that this version cannot read") from None
@@ -265,11 +267,12 @@ class Ledger:
         except OSError:
             self._suspect = True
 
-    def _make_room(self) -> None:
+    def _give_up_reserve(self) -> None:
         if self._reserve.release():
             self.tidy()
-        else:
-            self._rewrite(len(self._lines) // 2, self._size // 2)
+
+    def _forget_half(self) -> None:
+        self._rewrite(len(self._lines) // 2, self._size // 2)
 
     def _rewrite(self, most_orders: int, most_bytes: int) -> None:
         """Writes the newest orders that fit, at least one, to a new file, and puts it in the old one's place."""

@@ -154,7 +154,7 @@ async def test_upload_that_its_client_breaks_off_never_looks_whole_to_the_origin
 
 async def test_pass_whose_client_left_is_taken_back_from_the_origin(edge: House) -> None:
     edge.stub.script("/p", ["gate=g&cache-control=no-store"])
-    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
     writer.write(b"POST /p HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
     await edge.stub.parked("g")
     writer.transport.abort()

@@ -71,6 +71,7 @@ def test_origin_says_how_long(fields: Pairs, expected: tuple[float, Source] | No
         ({"Surrogate-Control": "max-age=60", "Cache-Control": "max-age=5"}, (60, Source.SURROGATE_CONTROL)),
         ({"Surrogate-Control": "max-age=60+30", "Cache-Control": "max-age=5"}, (60, Source.SURROGATE_CONTROL)),
         ({"Surrogate-Control": 'content="ESI/1.0", max-age=60'}, (60, Source.SURROGATE_CONTROL)),
+        ({"Surrogate-Control": "max-age=99999999999"}, (2**31, Source.SURROGATE_CONTROL)),
         ({"Surrogate-Control": "max-age=x", "Cache-Control": "max-age=5"}, (0, Source.SURROGATE_CONTROL)),
         ({"Surrogate-Control": 'content="ESI/1.0"', "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": "max-age=1", "Surrogate-Control": "max-age=60"}, (1, Source.CDN_CACHE_CONTROL)),

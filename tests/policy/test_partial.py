@@ -45,7 +45,7 @@ def test_a_part_knows_what_it_holds(
 ) -> None:
     entry = part(asked, content_range, **({"Content_Length": length} if length else {}))
     assert entry.part == Part(*expected, asked)
-    assert (entry.status, "content-range" in entry.headers) == (206, False)
+    assert (entry.status, entry.headers["content-range"]) == (206, content_range)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,12 @@ def test_a_part_serves_the_bytes_it_holds(entry: Entry, fields: dict[str, str], 
     shown = present(get(fields), entry, 5, NOW)
     total = "*" if entry.part.total is None else entry.part.total
     first, last = entry.part.first + span[0], entry.part.first + span[1] - 1
+    said = f"bytes {first}-{last}/{total}"
+    if span == (0, 5):
+        said = entry.headers["content-range"]  # as the origin had it, right or wrong
     assert shown.slices == (span,)
     assert shown.head.status == 206
-    assert shown.head.headers["content-range"] == f"bytes {first}-{last}/{total}"
+    assert shown.head.headers["content-range"] == said
     assert shown.head.headers["content-length"] == str(span[1] - span[0])
 
 

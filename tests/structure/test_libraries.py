@@ -19,7 +19,14 @@ ROLES = ("edge/", "shield/", "console/", "simulator/")
 LIBRARIES = {
     "multidict": ANYWHERE,
     # Floor 5 and up, and the purge feed: below, our own client and server speak HTTP.
-    "aiohttp": ("seawall/admin/", "seawall/engine/", "seawall/purge/feed.py", "origin_stub/", *ROLES),
+    "aiohttp": (
+        "seawall/admin/",
+        "seawall/engine/",
+        "seawall/purge/hubfeed.py",
+        "seawall/purge/nodefeed.py",
+        "origin_stub/",
+        *ROLES,
+    ),
     "uvloop": ("origin_stub/", *ROLES),
     "msgspec": ("seawall/config/", "seawall/admin/", "seawall/telemetry/", "seawall/purge/", *ROLES),
     "yaml": ("seawall/config/load.py",),
