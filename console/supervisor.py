@@ -242,7 +242,8 @@ class Supervisor:
         """Waits, unless a process's task fails first."""
         waited = asyncio.ensure_future(awaitable)
         try:
-            await asyncio.wait([waited, *tasks.values()], return_when=asyncio.FIRST_EXCEPTION)
+            # A task ends well only after stop(), so the first to end is what was waited for, or a failed start.
+            await asyncio.wait([waited, *tasks.values()], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks.values():
                 if task.done():
                     task.result()

@@ -259,9 +259,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         under_way = self._state is State.BUSY or self._state is State.TUNNEL
+        # Where a far end's end closed the tunnel (TLS: both ways at once), this is its end and not a failure.
+        tunnel_over = self._inbox is not None and self._state is State.CLOSING
         if self._inbox is not None:
-            # Where we closed (TLS: both ways at once), this is the end and not a failure.
-            if self._state is State.CLOSING:
+            if tunnel_over:
                 self._inbox.end()
             self._inbox.fail("the client is gone")
         self._state = State.CLOSED
@@ -272,7 +273,7 @@ class Connection(asyncio.Protocol):
         self._pending = b""
         if under_way:
             self._server.client_aborts += 1
-        if self._turn is not None:
+        if self._turn is not None and not tunnel_over:
             self._stop(self._turn, "the client is gone")
         self._server.forget(self)
 
@@ -397,8 +398,7 @@ class Connection(asyncio.Protocol):
     def _begin_head(self) -> None:
         if self._state is State.IDLE:
             self._state = State.HEAD
-            if self._served:
-                self._arm(Wait.HEADER, self._limits.header_timeout)
+            self._arm(Wait.HEADER, self._limits.header_timeout)
 
     def _await_rest(self, pending: bytes | bytearray) -> None:
         """What is here is no whole head: it is judged as far as it goes, so that nobody waits for nothing."""

@@ -11,7 +11,7 @@ from seawall.http.wire import MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES
 class Limits:
     """Durations in seconds, sizes in bytes; None is without limit."""
 
-    # For a whole head, from accept or from the first byte of a later one: nginx and Varnish 60, HAProxy's advice 10.
+    # From accept to the first byte, and from there to the end of the head: nginx and Varnish 60, HAProxy's advice 10.
     header_timeout: float = 10.0
     # Between two requests: nginx 75, Cloudflare 60, Varnish 5.
     idle_timeout: float = 60.0

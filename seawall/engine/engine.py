@@ -20,7 +20,10 @@ from seawall.engine.fetch import Fetcher, FlightKey, Trip
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.invalidation import Invalidator
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.peers import NOBODY, Peers
+from seawall.engine.purger import Purger
 from seawall.engine.searches import Searches
+from seawall.engine.standing import Candidates, Standing
 from seawall.engine.visit import Observer, Visit
 from seawall.flight.table import Flight, FlightFailed, Flights, Pilot
 from seawall.http.dates import format_date
@@ -46,6 +49,7 @@ from seawall.policy.rules import Rules
 from seawall.policy.update import head_effect
 from seawall.policy.validators import conditions
 from seawall.policy.vary import matches, selected
+from seawall.purge.applied import Applied, Mark
 from seawall.store.memory import MemoryStore
 from seawall.store.stored import Stored
 from seawall.upstream.answer import Answer
@@ -62,6 +66,11 @@ class Route:
 
     rules: Rules
     upstream: Upstream
+    behind: Upstream | None = None  # the way for what nobody waits for; None: the same
+
+    @property
+    def background(self) -> Upstream:
+        return self.upstream if self.behind is None else self.behind
 
 
 class Engine:
@@ -76,8 +85,11 @@ class Engine:
         "_lone",
         "_node",
         "_observer",
+        "_peers",
+        "_purger",
         "_route",
         "_searches",
+        "_standing",
         "_store",
     )
 
@@ -90,7 +102,12 @@ class Engine:
         store: MemoryStore,
         observer: Observer,
         fill_budget_bytes: int,
+        standing: Standing | None = None,
+        peers: Peers = NOBODY,
     ) -> None:
+        """`standing` None: a node alone, that nobody sends orders to."""
+        self._standing = standing = standing or Standing(Applied())
+        self._peers = peers
         self._node = node
         self._clock = clock
         self._route = route
@@ -105,16 +122,23 @@ class Engine:
             store=store,
             hit_for_miss=self._hit_for_miss,
             searches=self._searches,
+            standing=standing,
             observer=observer,
             fill_budget_bytes=fill_budget_bytes,
         )
         self._invalidator = Invalidator(self._key_of, store, self._flights)
+        self._purger = Purger(self._key_of, store, self._flights, clock)
         self._lone = count(1)
 
     @property
     def flights(self) -> int:
         """How many fetches are under way."""
         return len(self._flights)
+
+    @property
+    def purger(self) -> Purger:
+        """How purge orders reach what is stored and what is under way."""
+        return self._purger
 
     async def close(self) -> None:
         """Ends what is under way. Replies that still stream from it break, visibly."""
@@ -123,7 +147,13 @@ class Engine:
     async def handle(self, request: Request) -> Reply:
         """The reply to one request. Never raises but CancelledError: every fault has an answer."""
         visit = Visit(request, self._clock.now(), self._clock.monotonic())
+        head, visit.from_peer = self._peers.admit(request.head)
+        if head is not request.head:
+            request = replace(request, head=head)
+        visit.mark = self._standing.mark
         reply = await self._answer(visit, request)
+        if visit.from_peer:
+            reply.head = replies.for_peer(visit, reply.head, self._standing.applied)
         reply.done = partial(self._sent, visit)
         return reply
 
@@ -144,11 +174,12 @@ class Engine:
         selecting: frozenset[str] = frozenset()
         for boarding in range(MOST_BOARDINGS):
             now = self._clock.now()
-            items = self._store.get(key)
+            held = self._fetcher.candidates(self._store.get(key))
+            visit.mark = self._standing.mark
             decision = decide(
                 head,
                 request.body is not None,
-                [item.entry for item in items],
+                held.entries,
                 now,
                 route.rules,
                 self._hit_for_miss.holds(key, now),
@@ -156,23 +187,25 @@ class Engine:
             match decision:
                 case Serve(entry):
                     visit.outcome = Outcome.HIT
-                    return self._serve(visit, head, _item(items, entry))
+                    return self._serve(visit, head, held.item(entry))
                 case ServeStale(entry, reason, refresh):
                     visit.outcome, visit.reason = Outcome.STALE, reason
                     if refresh:
-                        self._refresh_behind(request, head, key, route, entry, items)
-                    return self._serve(visit, head, _item(items, entry))
+                        self._refresh_behind(visit, request, head, key, route, held.item(entry), held)
+                    return self._serve(visit, head, held.item(entry))
                 case Refuse():
                     return self._refuse(visit, head, decision)
                 case Fetch(fwd, False, reason):
                     visit.outcome, visit.fwd, visit.reason = Outcome.PASS, fwd, reason
-                    return await self._pass(visit, self._trip(request, head, key, route, fwd, as_it_came=True))
+                    return await self._pass(visit, self._trip(visit, request, head, key, route, fwd))
                 case Fetch() | Revalidate() | Complete():
                     visit.outcome, visit.fwd = Outcome.MISS, _fwd(decision)
                     visit.reason = None if isinstance(decision, Complete) else decision.reason
-                    trip = self._trip(request, head, key, route, visit.fwd, decision=decision)
+                    if held.fenced:
+                        visit.reason = Reason.FENCED
+                    trip = self._trip(visit, request, head, key, route, visit.fwd, decision=decision)
                     # Once a landing has told us what the resource varies on, we wait only for our own kind.
-                    names = selecting | {name for item in items for name, _ in item.entry.varied}
+                    names = selecting | held.selecting()
                     landing, led = await self._board(visit, trip, names)
                     reply = self._disembark(visit, trip, landing, led, last=boarding == MOST_BOARDINGS - 1)
                     if reply is not None:
@@ -186,7 +219,7 @@ class Engine:
         # What landed was not for us, and waiting again would serialise what cannot be shared.
         fwd = visit.fwd or Fwd.MISS
         visit.collapsed = False
-        return await self._pass(visit, self._trip(request, head, key, route, fwd, as_it_came=True))
+        return await self._pass(visit, self._trip(visit, request, head, key, route, fwd))
 
     # --- waiting for a flight ---
 
@@ -223,15 +256,15 @@ class Engine:
         match landing:
             case None:
                 return self._fail(visit, trip.head, Failure(Reason.BAD_RESPONSE, 502)) if led or last else None
-            case Arriving(entry, fill, fwd_status, seat):
+            case Arriving(entry, fill, fwd_status, seat, mark):
                 if not led and not (fill.joinable and matches(trip.head, entry)):
                     return None
-                visit.fwd_status, visit.stored = fwd_status, led
+                visit.fwd_status, visit.stored, visit.mark = fwd_status, led, mark
                 return replies.from_fill(visit, trip.head, entry, fill, seat if led else None, self._node, now)
             case Kept(item, fwd_status, stale):
                 if not (led or matches(trip.head, item.entry)):
                     return None
-                visit.fwd_status = fwd_status
+                visit.fwd_status, visit.mark = fwd_status, self._standing.mark
                 if stale is not None:
                     visit.outcome, visit.reason = Outcome.STALE, stale
                 return self._serve(visit, trip.head, item)
@@ -243,7 +276,8 @@ class Engine:
                     return None
                 answer = landing.claim()
                 assert answer is not None  # noqa: S101 (no failure, and claimed once: there is one leader)
-                visit.fwd_status, visit.reason = answer.head.status, landing.reason
+                visit.fwd_status, visit.reason, visit.mark = answer.head.status, landing.reason, landing.mark
+                _note_freshness(visit, answer)
                 return replies.from_answer(visit, trip.head, answer, self._node)
             case _:
                 assert_never(landing)
@@ -252,14 +286,29 @@ class Engine:
         flight.on_landing(lambda landing: landing.abandon())
 
     def _refresh_behind(
-        self, request: Request, head: RequestHead, key: str, route: Route, entry: Entry, items: tuple[Stored, ...]
+        self,
+        visit: Visit,
+        request: Request,
+        head: RequestHead,
+        key: str,
+        route: Route,
+        item: Stored,
+        held: Candidates,
     ) -> None:
         """One revalidation in the background, however many were served stale (RFC 5861 3). Nobody waits for it."""
-        alone = Request(head, None, request.peer, lambda _: None)
-        trip = Trip(key, alone, head, Fwd.STALE, route.rules, route.upstream, conditions(entry), entry)
-        names = frozenset(name for item in items for name, _ in item.entry.varied)
+        trip = Trip(
+            key,
+            Request(head, None, request.peer, lambda _: None),
+            head,
+            Fwd.STALE,
+            route.rules,
+            route.background,
+            conditions(item.entry),
+            item.entry,
+            trusted=visit.from_peer,
+        )
         flight, led = self._flights.board(
-            FlightKey(key, head.headers.get("range"), selected(names, head)), self._pilot(trip)
+            FlightKey(key, head.headers.get("range"), selected(held.selecting(), head)), self._pilot(trip)
         )
         if led:
             self._abandon(flight)
@@ -273,19 +322,20 @@ class Engine:
         """
         flight = self._flights.enter(FlightKey(trip.key, None, (), next(self._lone)))
         try:
-            requested_at = self._clock.now()
+            requested_at, taken_off = self._clock.now(), self._standing.mark
             answer = await self._fetcher.send(trip, EMPTY, first=True)
             visit.origin_seconds = self._clock.monotonic() - visit.started
             if isinstance(answer, Failure):
                 return self._fail(visit, trip.head, answer)
-            visit.fwd_status = answer.head.status
+            visit.fwd_status, visit.mark = answer.head.status, self._fetcher.mark_of(answer, taken_off)
+            _note_freshness(visit, answer)
             overtaken = flight.overtaken
             self._invalidator.after(trip.head, answer.head)
             flight.overtaken = overtaken  # by others; what this very request invalidates is older than its answer
             if trip.head.method == "HEAD":
                 self._head_effects(trip, answer, requested_at)
             elif (entry := self._storable(visit, trip, answer, requested_at)) is not None:
-                return await self._keep(visit, trip, flight, answer, entry)
+                return await self._keep(visit, trip, flight, answer, entry, visit.mark)
             return replies.from_answer(visit, trip.head, answer, self._node)
         finally:
             if not flight.launched:
@@ -295,16 +345,18 @@ class Engine:
         """The entry where policy wants this stored although nobody waited for it."""
         if answer.tunnel is not None or answer.head.status == 304 or not trip.rules.cache:
             return None
-        items = self._store.get(trip.key)
-        settlement = self._fetcher.settle(trip, answer, None, items, requested_at, asked=False)
+        held = self._fetcher.candidates(self._store.get(trip.key))
+        settlement = self._fetcher.settle(trip, answer, held, None, requested_at, asked=False)
         if isinstance(settlement, Store):
             return settlement.entry
         if isinstance(settlement, PassOn):
             visit.reason = visit.reason or settlement.reason
         return None
 
-    async def _keep(self, visit: Visit, trip: Trip, flight: Flight[Landing], answer: Answer, entry: Entry) -> Reply:
-        self._flights.launch(flight, partial(self._fetcher.keep, trip, answer=answer, entry=entry))
+    async def _keep(
+        self, visit: Visit, trip: Trip, flight: Flight[Landing], answer: Answer, entry: Entry, mark: Mark
+    ) -> Reply:
+        self._flights.launch(flight, partial(self._fetcher.keep, trip, answer=answer, entry=entry, mark=mark))
         try:
             landing = await flight.wait()
         except BaseException:
@@ -318,6 +370,8 @@ class Engine:
         """A HEAD's answer updates what is stored, or makes it stale (RFC 9111 4.3.5)."""
         now = self._clock.now()
         for item in self._store.get(trip.key):
+            if not matches(trip.head, item.entry):
+                continue
             updated = head_effect(item.entry, answer.head, requested_at, now, trip.rules)
             if updated is not None:
                 self._store.refresh(item, updated)
@@ -326,6 +380,7 @@ class Engine:
 
     def _trip(
         self,
+        visit: Visit,
         request: Request,
         head: RequestHead,
         key: str,
@@ -333,8 +388,8 @@ class Engine:
         fwd: Fwd,
         *,
         decision: Fetch | Revalidate | Complete | None = None,
-        as_it_came: bool = False,
     ) -> Trip:
+        """What goes forward for this decision; None: the request as it came, its own preconditions included."""
         asking = decision if isinstance(decision, Revalidate | Complete) else None
         return Trip(
             key,
@@ -345,7 +400,8 @@ class Engine:
             route.upstream,
             asking.conditions if asking is not None else EMPTY,
             asking.entry if asking is not None else None,
-            as_it_came,
+            as_it_came=decision is None,
+            trusted=visit.from_peer,
         )
 
     def _serve(self, visit: Visit, head: RequestHead, item: Stored) -> Reply:
@@ -369,8 +425,10 @@ class Engine:
         return keyed.url, self._searches.key(keyed, cache_key(keyed, route.rules.key))
 
 
-def _item(items: tuple[Stored, ...], entry: Entry) -> Stored:
-    return next(item for item in items if item.entry is entry)
+def _note_freshness(visit: Visit, answer: Answer) -> None:
+    """What is passed on is as fresh as the parent said. Without a parent's word the next tier judges by its fields."""
+    if answer.peer is not None:
+        visit.ttl = answer.peer.fresh_seconds
 
 
 def _entry(landing: Arriving | Kept) -> Entry:

@@ -7,7 +7,7 @@ when the answer is here: an order may have come between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, assert_never
 
 from seawall.clock import Clock
@@ -15,6 +15,7 @@ from seawall.downstream.exchange import Request
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
 from seawall.engine.searches import Searches
+from seawall.engine.standing import Candidates, Standing
 from seawall.engine.visit import Observer
 from seawall.flight.fill import Fill, Unread
 from seawall.flight.table import Flight
@@ -36,9 +37,10 @@ from seawall.policy.outcomes import (
 from seawall.policy.reasons import Fwd, Reason
 from seawall.policy.rules import Rules
 from seawall.policy.settle import settle
+from seawall.purge.applied import Mark
 from seawall.store.memory import MemoryStore
 from seawall.store.stored import Stored, stored
-from seawall.upstream.answer import Answer, UpstreamError
+from seawall.upstream.answer import Answer, PeerNote, UpstreamError
 from seawall.upstream.upstream import Upstream
 
 # Bodies up to here become one bytes object when they have arrived: one write on each hit. Above, joining
@@ -72,6 +74,7 @@ class Trip:
     conditions: Headers = field(default_factory=no_fields)  # ours, in place of the client's
     about: Entry | None = None  # the stored response that the conditions speak of
     as_it_came: bool = False  # the client's own preconditions go along
+    trusted: bool = False  # a node of ours asks: what it says of its own client stands
 
 
 def failure_of(error: UpstreamError) -> Failure:
@@ -92,6 +95,7 @@ class Fetcher:
         "_node",
         "_observer",
         "_searches",
+        "_standing",
         "_store",
     )
 
@@ -103,6 +107,7 @@ class Fetcher:
         store: MemoryStore,
         hit_for_miss: HitForMiss,
         searches: Searches,
+        standing: Standing,
         observer: Observer,
         fill_budget_bytes: int,
     ) -> None:
@@ -111,6 +116,7 @@ class Fetcher:
         self._store = store
         self._hit_for_miss = hit_for_miss
         self._searches = searches
+        self._standing = standing
         self._observer = observer
         self._fill_budget_bytes = fill_budget_bytes
         self._filling_bytes = 0  # held by bodies that are still arriving, of all flights together
@@ -129,6 +135,7 @@ class Fetcher:
             keep_range=trip.about is None,
             extra=conditions,
             upgrade=trip.as_it_came,
+            trusted=trip.trusted,
         )
         self._observer.forwarded(trip.fwd)
         try:
@@ -136,49 +143,70 @@ class Fetcher:
         except UpstreamError as error:
             self._observer.failed(error.reason)
             return failure_of(error)
+        except BodyBroken:
+            # The client's own body: the origin was cut off, and nobody waits for an answer.
+            return Failure(Reason.CLIENT_ABORT, 400)
 
     async def fly(self, trip: Trip, flight: Flight[Landing]) -> None:
         """The pilot of a flight whose answer may be shared and stored."""
         conditions, about = trip.conditions, trip.about
+        mark = self._standing.mark
         for first in (True, False):
+            taken_off, mark = mark, self._standing.mark
             requested_at = self._clock.now()
             answer = await self.send(trip, conditions, first=first)
+            mark = self.mark_of(answer, taken_off if first else mark)
             # The store again, not what stood there before the await: what a purge or an unsafe request has
             # taken away meanwhile must not be revived by a 304 (HAZARDS T28).
-            items = () if flight.overtaken else self._store.get(trip.key)
-            held = _item(items, about)
-            settlement = self.settle(trip, answer, held, items, requested_at, asked=bool(conditions))
+            held = self.candidates(() if flight.overtaken else self._store.get(trip.key))
+            if any(self._standing.applied.overtakes(mark, trip.key, item.entry.tags) for item in held.items):
+                held = self.candidates(())
+            settlement = self.settle(trip, answer, held, about, requested_at, asked=bool(conditions))
             if not isinstance(settlement, Again):
-                await self._land(trip, flight, answer, settlement, items)
+                await self._land(trip, flight, answer, settlement, held, mark)
                 return
             # The answer fits nothing that we hold: once more, without conditions.
             _drop(answer)
             self._observer.not_stored(settlement.reason)
             conditions, about = EMPTY, None
-        flight.land(Lone(None, Failure(Reason.BAD_RESPONSE, 502), Reason.BAD_RESPONSE))
+        flight.land(Lone(None, Failure(Reason.BAD_RESPONSE, 502), Reason.BAD_RESPONSE, mark))
+
+    def candidates(self, items: tuple[Stored, ...]) -> Candidates:
+        """As policy may see them now."""
+        return Candidates(items, fenced=bool(items) and self._standing.fenced())
+
+    def mark_of(self, answer: Answer | Failure, taken_off: Mark) -> Mark:
+        """The orders that were applied to this answer: the parent's word, or those applied when it was asked for."""
+        if isinstance(answer, Failure) or answer.peer is None:
+            return taken_off
+        return self._standing.applied.mark_of(answer.peer.journal, answer.peer.number)
 
     def settle(
         self,
         trip: Trip,
         answer: Answer | Failure,
-        held: Stored | None,
-        items: tuple[Stored, ...],
+        held: Candidates,
+        about: Entry | None,
         requested_at: float,
         *,
         asked: bool,
     ) -> Settlement:
-        """Policy's second door, with what stands in the store now."""
-        return settle(
+        """Policy's second door, with what stands in the store now; then what a parent said of its answer."""
+        now = self._clock.now()
+        found = held.find(about)
+        settlement = settle(
             trip.head,
             asked,
             answer if isinstance(answer, Failure) else answer.head,
             isinstance(answer, Failure) or answer.delimited,
-            held.entry if held is not None else None,
-            [item.entry for item in items],
+            held.shown(found) if found is not None else None,
+            held.entries,
             requested_at,
-            self._clock.now(),
+            now,
             trip.rules,
         )
+        peer = None if isinstance(answer, Failure) else answer.peer
+        return settlement if peer is None else _as_fresh_as(settlement, peer, now)
 
     async def _land(
         self,
@@ -186,53 +214,57 @@ class Fetcher:
         flight: Flight[Landing],
         answer: Answer | Failure,
         settlement: Store | Refresh | Combine | UseStale | PassOn,
-        items: tuple[Stored, ...],
+        held: Candidates,
+        mark: Mark,
     ) -> None:
         match settlement:
             case Store(entry):
                 assert isinstance(answer, Answer)  # noqa: S101 (policy stores no failure)
-                await self.keep(trip, flight, answer, entry)
+                await self.keep(trip, flight, answer, entry, mark)
             case Combine(entry, updated):
                 assert isinstance(answer, Answer)  # noqa: S101
-                held = _item(items, entry)
-                await self.keep(trip, flight, answer, updated, seed=held.body if held is not None else ())
+                await self.keep(trip, flight, answer, updated, mark, seed=held.item(entry).body)
             case Refresh(entry, updated):
                 assert isinstance(answer, Answer)  # noqa: S101
-                status = answer.head.status
+                item = held.item(entry)
                 answer.body.close()
-                held = _item(items, entry)
-                fresh = self._store.refresh(held, updated) if held is not None else None
-                # refresh() can only refuse what changed since `items` was read, and nothing was awaited since;
-                # or what no longer fits the budget: then the validated body still answers this once.
-                flight.land(Kept(fresh or stored(trip.key, updated, held.body if held else ()), status))
+                # refresh() can only refuse what no longer fits the budget, as nothing was awaited since `held`
+                # was read: then the validated body still answers this once.
+                fresh = self._store.refresh(item, updated) or stored(trip.key, updated, item.body)
+                flight.land(Kept(fresh, answer.head.status))
             case UseStale(entry, reason):
-                held = _item(items, entry)
-                assert held is not None  # noqa: S101 (policy chose from these items)
+                item = held.item(entry)
                 _drop(answer)
-                flight.land(Kept(held, None if isinstance(answer, Failure) else answer.head.status, reason))
+                flight.land(Kept(item, None if isinstance(answer, Failure) else answer.head.status, reason))
             case PassOn(reason, remember):
                 if remember:
                     self._hit_for_miss.remember(trip.key, self._clock.now())
                 if isinstance(answer, Failure):
-                    flight.land(Lone(None, answer, reason))
+                    flight.land(Lone(None, answer, reason, mark))
                 else:
                     self._observer.not_stored(reason)
-                    flight.land(Lone(answer, None, reason))
+                    flight.land(Lone(answer, None, reason, mark))
             case _:
                 assert_never(settlement)
 
     async def keep(
-        self, trip: Trip, flight: Flight[Landing], answer: Answer, entry: Entry, seed: tuple[bytes, ...] = ()
+        self,
+        trip: Trip,
+        flight: Flight[Landing],
+        answer: Answer,
+        entry: Entry,
+        mark: Mark,
+        seed: tuple[bytes, ...] = (),
     ) -> None:
         """Lands what is to be stored, pours its body in, and stores it once it is whole."""
         length = answer.body.length
         if self._filling_bytes + (length or 0) > self._fill_budget_bytes:
             self._observer.not_stored(Reason.NO_ROOM)
-            flight.land(Lone(answer, None, Reason.NO_ROOM))
+            flight.land(Lone(answer, None, Reason.NO_ROOM, mark))
             return
         seeded = sum(map(len, seed))
         fill = Fill(None if length is None else length + seeded, seed)
-        flight.land(Arriving(entry, fill, answer.head.status, fill.reader()))
+        flight.land(Arriving(entry, fill, answer.head.status, fill.reader(), mark))
         try:
             why_not = await self._pour(answer.body, fill, trip.rules.max_object_bytes)
         finally:
@@ -243,7 +275,7 @@ class Fetcher:
         pieces = fill.whole()
         if why_not is None and entry.part is not None and fill.bytes_in != entry.part.last - entry.part.first + 1:
             why_not = Reason.INCOMPLETE
-        if why_not is None and flight.overtaken:
+        if why_not is None and (flight.overtaken or self._standing.applied.overtakes(mark, trip.key, entry.tags)):
             why_not = Reason.OVERTAKEN
         if why_not is not None or pieces is None:
             self._observer.not_stored(why_not or Reason.TOO_LARGE)
@@ -289,9 +321,23 @@ class Fetcher:
         return why_not
 
 
-def _item(items: tuple[Stored, ...], entry: Entry | None) -> Stored | None:
-    """The stored item with this very entry, or None when it has left or changed."""
-    return next((item for item in items if item.entry is entry), None) if entry is not None else None
+def _as_fresh_as(settlement: Settlement, peer: PeerNote, now: float) -> Settlement:
+    """What a parent served stale is delivered and not kept; nothing is fresh longer here than it was there."""
+    match settlement:
+        case Store() | Combine() if peer.fresh_seconds <= 0:
+            return PassOn(Reason.PARENT_STALE, remember=False)
+        case Store(entry):
+            return Store(_until(entry, now + peer.fresh_seconds))
+        case Combine(entry, updated):
+            return Combine(entry, _until(updated, now + peer.fresh_seconds))
+        case Refresh(entry, updated):
+            return Refresh(entry, _until(updated, now + peer.fresh_seconds))
+        case _:
+            return settlement
+
+
+def _until(entry: Entry, fresh_until: float) -> Entry:
+    return entry if entry.fresh_until <= fresh_until else replace(entry, fresh_until=fresh_until)
 
 
 def _drop(answer: Answer | Failure) -> None:

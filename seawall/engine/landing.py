@@ -8,6 +8,7 @@ from seawall.flight.fill import Fill, FillReader
 from seawall.policy.entry import Entry
 from seawall.policy.outcomes import Failure
 from seawall.policy.reasons import Reason
+from seawall.purge.applied import Mark
 from seawall.store.stored import Stored
 from seawall.upstream.answer import Answer
 
@@ -17,13 +18,14 @@ class Arriving:
     """It will be stored, and is for everyone whom its Vary allows: the body streams from the fill.
 
     `seat` is the leader's reader, taken before the landing: a body that turns out too large to keep lets
-    nobody join, and may do so before the leader has woken.
+    nobody join, and may do so before the leader has woken. `mark`: the orders that were applied to it.
     """
 
     entry: Entry
     fill: Fill
     fwd_status: int
     seat: FillReader
+    mark: Mark
 
     def abandon(self) -> None:
         self.seat.close()
@@ -51,6 +53,7 @@ class Lone:
     answer: Answer | None
     failure: Failure | None
     reason: Reason
+    mark: Mark
     claimed: bool = False
 
     def claim(self) -> Answer | None:

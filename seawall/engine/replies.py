@@ -5,7 +5,11 @@ Everything here is composition: policy's `present` says which octets, `trace` wh
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from seawall.downstream.exchange import Reply
+from seawall.engine.peers import noted
 from seawall.engine.visit import Visit
 from seawall.flight.fill import Fill, FillReader
 from seawall.http.headers import end_to_end, headers, without
@@ -14,8 +18,12 @@ from seawall.policy.entry import Entry
 from seawall.policy.present import Answered, Presentation, present
 from seawall.policy.reasons import Outcome
 from seawall.policy.trace import add_trace, cache_status
+from seawall.purge.applied import Applied
 from seawall.store.stored import Stored
-from seawall.upstream.answer import Answer
+from seawall.upstream.answer import Answer, PeerNote
+
+# As good as for ever, and a finite number on the wire (RFC 9111 1.2.2 stops at 2^31 too).
+MOST_FRESH_SECONDS = 2.0**31
 
 _TITLES = {
     400: "Bad Request",
@@ -106,7 +114,21 @@ def _traced(visit: Visit, head: ResponseHead, node: str) -> ResponseHead:
         ttl=visit.ttl,
         detail=visit.reason,
     )
-    return add_trace(head, node=node, member=member, outcome=visit.outcome)
+    return add_trace(head, node=node, member=member, outcome=visit.outcome, debug=visit.from_peer)
+
+
+def for_peer(visit: Visit, head: ResponseHead, applied: Applied) -> ResponseHead:
+    """The head as a node of ours gets it: with the orders that were applied to it, and the freshness that is left.
+
+    Where nothing is known of its freshness (a pass), the next tier judges by the fields themselves.
+    """
+    assert visit.mark is not None  # noqa: S101 (set on arrival)
+    fresh = math.inf if visit.ttl is None else visit.ttl
+    if visit.outcome is Outcome.STALE:
+        fresh = 0.0
+    journal = applied.journal if visit.mark.generation == applied.generation else ""
+    note = PeerNote(journal, visit.mark.number, min(fresh, MOST_FRESH_SECONDS))
+    return replace(head, headers=noted(head.headers, note))
 
 
 def _pieces(body: tuple[bytes, ...], shown: Presentation) -> tuple[bytes, ...]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from seawall.downstream.exchange import Request, Sent
 from seawall.policy.reasons import Fwd, Outcome, Reason
+from seawall.purge.applied import Mark
 
 
 @dataclass(slots=True)
@@ -28,6 +29,8 @@ class Visit:
     stored: bool = False
     ttl: float | None = None  # seconds of freshness left; negative when stale
     origin_seconds: float | None = None  # until the origin's head was here
+    from_peer: bool = False  # a node of ours asks: it is told the tags, the orders applied and the freshness left
+    mark: Mark | None = None  # the orders that were applied to what it gets
 
 
 class Observer(Protocol):

@@ -159,18 +159,24 @@ class Flights(Generic[T]):
     def __iter__(self) -> Iterator[Flight[T]]:
         return iter(tuple(self._flying))
 
-    def overtake(self, concerns: Callable[[Hashable], bool]) -> int:
-        """Every flight whose key this concerns keeps its passengers and takes no more; how many there were.
-
-        What they land was asked for before the order, so it is for those who were already waiting and is
-        not stored (HAZARDS F08).
-        """
+    def close_boarding(self, concerns: Callable[[Hashable], bool]) -> int:
+        """Every flight whose key this concerns keeps its passengers and takes no more; how many there were."""
         met = [flight for flight in self._flying if concerns(flight.key)]
         for flight in met:
-            flight.overtaken = True
             if self._table.get(flight.key) is flight:
                 del self._table[flight.key]
         return len(met)
+
+    def overtake(self, concerns: Callable[[Hashable], bool]) -> int:
+        """close_boarding, and what these flights land is marked as overtaken.
+
+        It was asked for before the order, so it is for those who were already waiting and is
+        not stored (HAZARDS F08).
+        """
+        for flight in self._flying:
+            if concerns(flight.key):
+                flight.overtaken = True
+        return self.close_boarding(concerns)
 
     async def close(self) -> None:
         """Cancels what is under way and waits until it has ended."""

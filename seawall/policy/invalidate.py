@@ -67,3 +67,20 @@ def invalidated_groups(request: RequestHead, reply: ResponseHead) -> tuple[str, 
 def invalidated(entry: Entry) -> Entry:
     """The entry "in need of a mandatory validation" (RFC 9111 4.4): stale from now on, whatever windows it had."""
     return replace(entry, invalidated=True)
+
+
+def softened(entry: Entry, now: float) -> Entry:
+    """The entry as a soft purge leaves it: stale from now on, and served under the windows for stale responses.
+
+    The windows keep their length and begin now; those that have begun already are not made longer.
+    """
+    if entry.fresh_until <= now:
+        return entry
+    earlier = entry.fresh_until - now
+    return replace(
+        entry,
+        fresh_until=now,
+        swr_until=entry.swr_until - earlier,
+        sie_until=entry.sie_until - earlier,
+        unreachable_until=entry.unreachable_until - earlier,
+    )

@@ -32,7 +32,8 @@ class Revalidate:
     """Ask the origin whether `entry` still holds, with these extra request fields (RFC 9111 4.3.1).
 
     The request's own preconditions and Range are replaced: the answer is for the cache, which then
-    answers the client's conditions itself.
+    answers the client's conditions itself. `conditions` is empty where a stale whole without a validator is
+    fetched anew although the client wants a range of it.
     """
 
     entry: Entry

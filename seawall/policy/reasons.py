@@ -59,6 +59,7 @@ class Reason(StrEnum):
     CLIENT_ERROR = "client-error"  # 400 413 414 431 501: one request's fault, never everybody's (CPDoS)
     OVERTAKEN = "overtaken"  # a purge or an unsafe request came between take-off and landing
     NO_ROOM = "no-room"
+    PARENT_STALE = "parent-stale"  # a node of ours served it stale: not ours to make fresh
     # Not reused, or sent forward
     ROUTE_PASS = "route-pass"  # noqa: S105
     REQUEST_BODY = "request-body"
@@ -75,6 +76,7 @@ class Reason(StrEnum):
     RANGE_ABSENT = "range-absent"
     PRECONDITION = "precondition"  # If-Match or If-Unmodified-Since: only the origin may say no to these
     INVALIDATED = "invalidated"
+    FENCED = "fenced"  # the node's lease has run out: it has not heard what was purged, and asks for everything
     # Stale, and why that was right
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"
     STALE_IF_ERROR = "stale-if-error"
@@ -84,6 +86,7 @@ class Reason(StrEnum):
     LOOP = "loop"
     BAD_REQUEST = "bad-request"
     NO_ROUTE = "no-route"
+    CLIENT_ABORT = "client-abort"  # the client left in the middle of its own request
     # The origin's fault
     CONNECT_FAILED = "connect-failed"
     CONNECT_TIMEOUT = "connect-timeout"

@@ -39,7 +39,7 @@ class Rules:
     """A route's say in policy. Durations in seconds; None: the route says nothing."""
 
     cache: bool = True
-    ttl: float | None = None  # overrides what the origin said
+    ttl: float | None = None  # overrides how long the origin said, for what went well; never a no-store or private
     default_ttl: float | None = None  # where the origin said nothing
     stale_while_revalidate: float | None = None  # where the origin said nothing
     stale_if_error: float | None = None  # where the origin said nothing

@@ -199,7 +199,10 @@ class HubFeed:
         if hello.session == self._session:
             return
         if hello.sole:
-            self.view.surrendered()
+            if self._session is not None:
+                # This process began after that one had ended, which was after this hub began: nobody has
+                # granted it anything yet. One that an earlier hub knew may be holding a lease of that hub.
+                self.view.surrendered()
             self._elder_until = NEVER
         else:
             self._elder_until = max(self._elder_until, self.view.until)

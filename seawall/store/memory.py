@@ -106,6 +106,10 @@ class MemoryStore:
         """A snapshot of all keys."""
         return iter(tuple(self._buckets))
 
+    def items(self) -> list[Stored]:
+        """A snapshot of everything."""
+        return [item for bucket in self._buckets.values() for item in bucket]
+
     def close(self) -> None:
         """Everything is let go."""
         self._buckets.clear()
@@ -131,7 +135,7 @@ class MemoryStore:
     def check(self) -> None:
         """Raises AssertionError where bucket, order and tag index disagree."""
         self._order.check()
-        items = [item for bucket in self._buckets.values() for item in bucket]
+        items = self.items()
         assert all(self._buckets.values()), "an empty bucket is left over"  # noqa: S101
         assert len(items) == len(self._order)  # noqa: S101
         for item in items:

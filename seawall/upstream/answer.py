@@ -19,14 +19,27 @@ class UpstreamError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerNote:
+    """What a node of ours says beside its answer: the orders that it had applied, and the freshness that was left.
+
+    `journal` "": nothing that can be compared; everything overtakes it.
+    """
+
+    journal: str
+    number: int
+    fresh_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A final response. The body is still arriving; whoever holds the answer reads it to its end or closes it.
 
     `delimited` is False where only the end of the connection ends the body: it is never stored (HAZARDS T23).
-    `tunnel` is set with 101, and the body is then empty.
+    `tunnel` is set with 101, and the body is then empty. `peer` is set where a node of ours answered.
     """
 
     head: ResponseHead
     body: BodyReader
     delimited: bool
     tunnel: Duplex | None = None
+    peer: PeerNote | None = None

@@ -39,6 +39,23 @@ class Held:
         return reply
 
 
+class Ticking:
+    """A body that says something every now and then."""
+
+    length = None
+
+    def __init__(self, ticks: int) -> None:
+        self._ticks = ticks
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0.03)
+        self._ticks -= 1
+        return b"x" if self._ticks >= 0 else b""
+
+    def close(self) -> None:
+        pass
+
+
 async def test_slowloris_gets_408_however_often_it_sends_a_byte(serve: Serve) -> None:
     handler = Recorder()
     server = await serve(handler, Limits(header_timeout=0.2))
@@ -239,6 +256,19 @@ async def test_a_client_that_closes_amid_a_silent_stream_is_taken_for_gone(serve
     assert (sent, body.closed) == ([Sent(0, False)], 1)
 
 
+async def test_a_client_that_half_closes_hears_a_long_answer_to_its_end(serve: Serve) -> None:
+    async def handler(request: Request) -> Reply:
+        return Reply(ResponseHead(200, "OK"), Ticking(10))
+
+    server = await serve(handler, Limits(half_close_grace=0.15))
+    async with connected(server) as client:
+        await client.send(get())
+        await client.head()
+        client.end()
+        assert (await client.rest()).endswith(b"0\r\n\r\n")
+    assert not server.timeouts
+
+
 async def test_a_client_that_half_closes_gets_its_answers(serve: Serve) -> None:
     handler = Recorder()
     server = await serve(handler)
@@ -334,6 +364,22 @@ async def test_drain_refuses_new_ends_idle_and_finishes_what_is_under_way(serve:
     assert server.open == 0
     assert repr(server) == f"<Server test draining open=0 accepted={server.accepted}>"
     assert handler.sent == [Sent(5, True)] * 3
+
+
+async def test_drain_ends_a_connection_whose_last_body_is_still_thrown_away(serve: Serve) -> None:
+    async def handler(request: Request) -> Reply:
+        return ok()
+
+    server = await serve(handler)
+    async with connected(server) as client:
+        assert (await client.ask(get("/", "Content-Length: 5", method="POST"))).status == 200
+        (connection,) = server.connections
+        assert connection.state is State.DRAINING
+        draining = asyncio.create_task(server.drain(30))
+        await client.send(b"hello")
+        assert await client.closed()
+        client.writer.close()
+        await asyncio.wait_for(draining, 5)
 
 
 async def test_drain_cuts_what_outlasts_its_grace(serve: Serve) -> None:

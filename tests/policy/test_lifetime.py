@@ -64,6 +64,7 @@ def test_origin_says_how_long(fields: Pairs, expected: tuple[float, Source] | No
         ({"CDN-Cache-Control": "", "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": "max-age=60, &&&", "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": 'max-age="60"', "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
+        ({"CDN-Cache-Control": 'foo, max-age="60"', "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": "max-age=60.5", "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": "max-age =60", "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),
         ({"CDN-Cache-Control": "MaX-aGe=60", "Cache-Control": "max-age=5"}, (5, Source.MAX_AGE)),

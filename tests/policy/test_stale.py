@@ -48,6 +48,7 @@ def test_forbidden_is_forbidden(forbids: str, rules: Rules) -> None:
     assert not isinstance(decided(get(), held, after=11), Serve | ServeStale)
     assert fails(held, 11) == PassOn(Reason.CONNECT_FAILED, False)
     assert isinstance(fails(held, 11, status=503), PassOn)
+    assert held.fresh_until == held.swr_until == held.sie_until == held.unreachable_until
 
 
 def test_a_route_gives_windows_where_the_origin_gave_none() -> None:

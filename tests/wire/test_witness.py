@@ -67,7 +67,7 @@ def assemble(start: str, pairs: list[tuple[str, str]], eol: str) -> bytes:
     return "\r\n".join([start, *(f"{name}:{value}{tail}" for name, value in pairs), "", ""]).encode("latin-1")
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.sampled_from(METHODS), TARGETS, st.sampled_from(["1.1", "1.1", "1.0", "2.0"]), PAIRS, EOLS)
 def test_llhttp_reads_the_same_request(
     method: str, target: str, version: str, pairs: list[tuple[str, str]], eol: str
@@ -108,7 +108,7 @@ def test_llhttp_reads_what_we_forward(method: str) -> None:
     assert witness.pairs == [("Host", "b:8080"), ("X", "caf\xe9")]
 
 
-@settings(max_examples=400)
+@settings(max_examples=100)
 @given(st.integers(95, 605), st.sampled_from(["OK", "", "Not Found", "\xe9", "a\rb", "a\nb", "\0"]), PAIRS, EOLS)
 def test_llhttp_reads_the_same_response(status: int, reason: str, pairs: list[tuple[str, str]], eol: str) -> None:
     block = assemble(f"HTTP/1.1 {status:03} {reason}", pairs, eol)
