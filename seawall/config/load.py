@@ -18,9 +18,9 @@ from seawall.config.located import Items, Node, Scalar, Sort, Table
 from seawall.config.problems import ConfigError, Problem, Reading, Spot, shown
 from seawall.config.schema import Source, Topology
 
-# A topology of a thousand routes is some 200 KiB and 20,000 nodes; both bounds leave room for ten of them.
+# A topology of a thousand routes is some 200 KiB and 15,000 nodes; both bounds leave room for several of them.
 MAX_FILE_BYTES = 2 << 20
-MAX_NODES = 200_000
+MAX_NODES = 60_000
 MAX_DEPTH = 32
 
 _TAG = "tag:yaml.org,2002:"

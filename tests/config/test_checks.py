@@ -56,8 +56,11 @@ def test_origins_and_routes_fit_together(text: str, expected: list[str]) -> None
     ("lines", "expected"),
     [
         (
-            ("a: {role: edge, listen: 'h:1', parents: [b]}", "b: {role: shield, listen: 'h:2', parents: [c]}")
-            + ("c: {role: shield, listen: 'h:3'}",),
+            (
+                "a: {role: edge, listen: 'h:1', parents: [b]}",
+                "b: {role: shield, listen: 'h:2', parents: [c]}",
+                "c: {role: shield, listen: 'h:3'}",
+            ),
             [],
         ),
         (("a: {role: edge, listen: 'h:1', parents: [x]}",), ["3 nodes.a.parents[0]: no node is called 'x'"]),

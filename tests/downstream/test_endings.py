@@ -376,6 +376,7 @@ async def test_drain_ends_a_connection_whose_last_body_is_still_thrown_away(serv
         (connection,) = server.connections
         assert connection.state is State.DRAINING
         draining = asyncio.create_task(server.drain(30))
+        await until(lambda: connection._draining)
         await client.send(b"hello")
         assert await client.closed()
         client.writer.close()

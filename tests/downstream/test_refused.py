@@ -212,6 +212,15 @@ async def test_a_client_that_never_stops_is_not_read_forever(serve: Serve) -> No
     assert server.timeouts == {"linger": 1}
 
 
+async def test_a_client_that_floods_is_not_read_to_the_end_of_patience(serve: Serve) -> None:
+    server = await serve(Recorder(), Limits(linger=600))
+    async with connected(server) as client:
+        await client.send(b"BAD\r\n\r\n")
+        assert (await client.hear()).status == 400
+        client.writer.write(b"x" * 20_000_000)
+        await until(lambda: server.open == 0)
+
+
 async def test_method_override_is_a_field_like_any_other(serve: Serve) -> None:
     async def handler(request):  # type: ignore[no-untyped-def]
         return ok(request.head.method.encode())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("seawall", "edge", "shield", "origin_stub", "console", "simulator")  # some are not built yet
+PACKAGES = ("seawall", "roles", "edge", "shield", "origin_stub", "console", "simulator")  # some are not built yet
 
 # Where there is no git: what .gitignore names, and git's own.
 _NOT_COMMITTED = frozenset(

@@ -12,7 +12,7 @@ import pytest
 from tests.structure.sources import PACKAGES, ROOT, imports, product
 
 ANYWHERE = ("",)
-ROLES = ("edge/", "shield/", "console/", "simulator/")
+ROLES = ("roles/", "edge/", "shield/", "console/", "simulator/")
 
 # Top-level module -> where it may be imported, as the beginning of a path. What is not in this table may not
 # be imported at all: adding a dependency means saying here whose it is.

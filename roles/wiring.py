@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from seawall.config import schema
 from seawall.downstream.limits import Limits
@@ -16,6 +16,29 @@ from seawall.upstream.address import Address, Timeouts
 from seawall.upstream.hosted import Hosted
 from seawall.upstream.pool import Pool
 from seawall.upstream.upstream import Upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a node reaches one origin: for those who wait, and for what nobody waits for. `owned` is closed with it."""
+
+    foreground: Upstream
+    background: Upstream
+    owned: tuple[Upstream, ...] = field(default=())
+
+    async def close(self) -> None:
+        for upstream in self.owned:
+            await upstream.close()
+
+
+def ways_of(topology: schema.Topology, node: schema.Node) -> dict[str, Ways]:
+    """The way to each origin, by its name."""
+    ways = {}
+    for origin in topology.origins.values():
+        pool = pool_for(origin)
+        upstream = pool if origin.host is None else Hosted(pool, origin.host)
+        ways[origin.name] = Ways(upstream, upstream, (pool,))
+    return ways
 
 
 def pool_for(origin: schema.Origin) -> Pool:
@@ -33,16 +56,16 @@ def router_for(
     routes: tuple[schema.Route, ...],
     rules_for: Callable[[schema.Route], Rules],
     origin_of: Callable[[schema.Route], schema.Origin],
-    pools: Mapping[str, Pool],
+    ways: Mapping[str, Ways],
 ) -> Callable[[RequestHead], Route | None]:
     """Which route takes a request; None where none does."""
     router = Router(routes)
-    taken = tuple(Route(rules_for(route), _upstream(origin_of(route), pools)) for route in routes)
+    taken = tuple(_route(rules_for(route), ways[origin_of(route).name]) for route in routes)
     if len(taken) == 1 and routes[0].match == schema.Match():
         (only,) = taken
         return lambda head: only
 
-    humble = tuple(Route(_without_ttl(route.rules), route.upstream) for route in taken)
+    humble = tuple(replace(route, rules=_without_ttl(route.rules)) for route in taken)
 
     def route(head: RequestHead) -> Route | None:
         index = router.match(head.authority, head.target, head.method)
@@ -74,9 +97,8 @@ def _without_ttl(rules: Rules) -> Rules:
     return replace(rules, ttl=None, default_ttl=None, negative_ttl=())
 
 
-def _upstream(origin: schema.Origin, pools: Mapping[str, Pool]) -> Upstream:
-    pool = pools[origin.name]
-    return pool if origin.host is None else Hosted(pool, origin.host)
+def _route(rules: Rules, way: Ways) -> Route:
+    return Route(rules, way.foreground, way.background)
 
 
 def _tls(tls: schema.Tls) -> ssl.SSLContext | None:

@@ -1,0 +1,196 @@
+"""A caching node as a process: reads its part of the topology, puts the parts together, and runs until it is told
+to stop.
+
+The life of a node: starting -> ready -> draining -> gone. SIGTERM and SIGINT drain; SIGUSR1 reopens the access log.
+What a role adds stands in its own package; where its upstreams are is the one thing that it says here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import uvloop
+
+from roles.rules import rules_for
+from roles.wiring import Ways, limits_for, router_for
+from seawall.admin.view import NotReady, Readiness, Ready
+from seawall.clock import SystemClock
+from seawall.config.places import data_directory, state_directory
+from seawall.config.schema import MetricsAccess, Node, Topology
+from seawall.config.secrets import Secret, read_secrets
+from seawall.downstream.server import Server
+from seawall.engine.engine import Engine
+from seawall.engine.tally import Tally
+from seawall.store.memory import MemoryStore
+from seawall.telemetry import events
+from seawall.telemetry.accesslog import AccessLog, access_log
+from seawall.telemetry.exposition import Scrape
+from seawall.telemetry.metrics import JSON, Counters, Gauges, PortUsage, TierUsage, snapshot
+from seawall.telemetry.version import own_version
+
+# Bodies that are still arriving live beside the store: a quarter of its budget again at the most, and not less
+# than two objects of the largest size that is stored.
+FILL_SHARE = 4
+LEAST_FILL_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyInfo:
+    """Where a node listens, now that it does."""
+
+    node: str
+    listen: str
+    admin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Admin:
+    """The open admin port: where it is, and how it ends."""
+
+    address: str
+    close: Callable[[], Awaitable[None]]
+
+
+WaysOf = Callable[[Topology, Node], Mapping[str, Ways]]
+
+
+class CachingNode:
+    """One node and everything it owns. `run` is its whole life. `ways_of` says where each origin is for it."""
+
+    def __init__(self, topology: Topology, name: str, ways_of: WaysOf) -> None:
+        self._ways_of = ways_of
+        self._topology = topology
+        self._settings = topology.nodes[name]
+        self.name = name
+        self.role = str(self._settings.role)
+        self.counters = Counters()
+        self._state: Readiness = NotReady("starting")
+        self._stop = asyncio.Event()
+
+    # --- what the admin port sees (admin.view.NodeView) ---
+
+    def ready(self) -> Readiness:
+        return self._state
+
+    def stats(self) -> dict[str, JSON]:
+        return {"node": self.name, "role": self.role, **snapshot(self.counters, self._gauges)}
+
+    def scrape(self, accept: str) -> tuple[str, bytes]:
+        return self._scrape(accept)
+
+    # --- its life ---
+
+    async def run(self, on_ready: Callable[[ReadyInfo], None]) -> None:
+        """Serves until told to stop. Raises OSError where it cannot listen, ConfigError for secrets it cannot have."""
+        topology, settings = self._topology, self._settings
+        memory = topology.store_of(settings).memory
+        routes = topology.effective_routes()
+        log = self._open_log()
+        clock = SystemClock()
+        self._store = store = MemoryStore(memory.size)
+        ways = self._ways_of(topology, settings)
+        engine = Engine(
+            node=self.name,
+            clock=clock,
+            route=router_for(routes, lambda route: rules_for(route, memory), topology.origin_of, ways),
+            store=store,
+            observer=Tally(self.counters, log),
+            fill_budget_bytes=max(memory.size // FILL_SHARE, LEAST_FILL_BYTES),
+        )
+        self._server = server = Server(engine.handle, limits=limits_for(topology.limits), name=self.name, clock=clock)
+        self._gauges = Gauges(tiers=self._tiers, port=self._port, flights=lambda: engine.flights)
+        self._scrape = Scrape(self.counters, self._gauges, self.name)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        if log is not None:
+            loop.add_signal_handler(signal.SIGUSR1, log.reopen)
+        admin = None
+        try:
+            await server.start(settings.listen.host, settings.listen.port)
+            admin = await self._open_admin()
+            self._state = Ready()
+            where = str(replace(settings.listen, port=server.port))
+            events.info("node.ready", listen=where, admin=admin.address if admin is not None else None)
+            on_ready(ReadyInfo(self.name, where, admin.address if admin is not None else None))
+            await self._stop.wait()
+            events.info("node.draining", flights=engine.flights, connections=server.open)
+            self._state = NotReady("draining")
+            await server.drain(topology.limits.drain_timeout)
+        finally:
+            await server.drain(0)
+            await engine.close()
+            for way in ways.values():
+                await way.close()
+            if admin is not None:
+                await admin.close()
+            if log is not None:
+                log.close()
+            events.info("node.stopped")
+
+    def _open_log(self) -> AccessLog | None:
+        wanted = self._topology.access_log
+        return None if wanted is None else access_log(wanted.path, wanted.format, self.name, self.counters)
+
+    async def _open_admin(self) -> _Admin | None:
+        wanted = self._settings.admin
+        if wanted is None:
+            return None
+        # Imported here: aiohttp's server costs 150 ms, and a node without an admin port needs none of it.
+        from seawall.admin.app import create_app
+        from seawall.admin.port import open_port
+        from seawall.admin.tokenfile import keep_token, leave_note, remove_note
+        from seawall.admin.tokens import EVERYTHING, Tokens
+
+        topology = self._topology
+        secrets: Iterable[Secret] = read_secrets(topology, os.environ)
+        data: Path | None = None
+        if not secrets:
+            data = data_directory(self._settings.data, self.name, os.environ)
+            secrets = (Secret("local", keep_token(data), frozenset(EVERYTHING)),)
+        tokens = Tokens((each.name, each.secret, each.may) for each in secrets)
+        open_metrics = topology.admin.metrics is MetricsAccess.OPEN or (
+            topology.admin.metrics is MetricsAccess.LOOPBACK and wanted.loopback
+        )
+        app = create_app(
+            self, tokens, version=own_version(), host_names=topology.admin.hosts, open_metrics=open_metrics
+        )
+        port = await open_port(app, wanted.host, wanted.port)
+        note = None
+        if data is not None:
+            note = leave_note(state_directory(os.environ), wanted.host, port.port, data)
+
+        async def close() -> None:
+            if note is not None:
+                remove_note(note)
+            await port.close()
+
+        return _Admin(port.address, close)
+
+    def _tiers(self) -> Iterable[TierUsage]:
+        self.counters.evictions["memory", "size"] = self._store.evicted
+        yield TierUsage("memory", self._store.used_bytes, len(self._store))
+
+    def _port(self) -> PortUsage:
+        server = self._server
+        return PortUsage(
+            server.open,
+            server.accepted,
+            {str(status): number for status, number in server.bad_requests.items()},
+            dict(server.timeouts),
+        )
+
+
+def run_node(topology: Topology, name: str, ways_of: WaysOf, on_ready: Callable[[ReadyInfo], None]) -> int:
+    """Runs the node until SIGTERM or SIGINT; the exit code. Raises OSError and ConfigError as CachingNode.run does."""
+
+    async def live() -> None:
+        await CachingNode(topology, name, ways_of).run(on_ready)
+
+    uvloop.run(live())
+    return 0
