@@ -7,7 +7,7 @@ when the answer is here: an order may have come between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from seawall.clock import Clock
@@ -24,6 +24,7 @@ from seawall.http.headers import EMPTY, Headers, no_fields
 from seawall.http.message import RequestHead
 from seawall.policy.entry import Entry
 from seawall.policy.forward import forward_head
+from seawall.policy.invalidate import stale_from
 from seawall.policy.outcomes import (
     Again,
     Combine,
@@ -327,17 +328,13 @@ def _as_fresh_as(settlement: Settlement, peer: PeerNote, now: float) -> Settleme
         case Store() | Combine() if peer.fresh_seconds <= 0:
             return PassOn(Reason.PARENT_STALE, remember=False)
         case Store(entry):
-            return Store(_until(entry, now + peer.fresh_seconds))
+            return Store(stale_from(entry, now + peer.fresh_seconds))
         case Combine(entry, updated):
-            return Combine(entry, _until(updated, now + peer.fresh_seconds))
+            return Combine(entry, stale_from(updated, now + peer.fresh_seconds))
         case Refresh(entry, updated):
-            return Refresh(entry, _until(updated, now + peer.fresh_seconds))
+            return Refresh(entry, stale_from(updated, now + peer.fresh_seconds))
         case _:
             return settlement
-
-
-def _until(entry: Entry, fresh_until: float) -> Entry:
-    return entry if entry.fresh_until <= fresh_until else replace(entry, fresh_until=fresh_until)
 
 
 def _drop(answer: Answer | Failure) -> None:

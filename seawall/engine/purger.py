@@ -15,7 +15,7 @@ from seawall.engine.fetch import FlightKey
 from seawall.engine.landing import Landing
 from seawall.flight.table import Flights
 from seawall.http.message import RequestHead
-from seawall.policy.invalidate import invalidated, softened
+from seawall.policy.invalidate import invalidated, stale_from
 from seawall.purge.order import Match, keyed
 from seawall.purge.selection import Selection
 from seawall.store.memory import MemoryStore
@@ -58,7 +58,7 @@ class Purger:
         now = self._clock.now()
         for item in items:
             if soft:
-                self._store.refresh(item, softened(item.entry, now))
+                self._store.refresh(item, stale_from(item.entry, now))
             else:
                 self._store.discard(item)
         self._close_boarding(what)

@@ -69,17 +69,17 @@ def invalidated(entry: Entry) -> Entry:
     return replace(entry, invalidated=True)
 
 
-def softened(entry: Entry, now: float) -> Entry:
-    """The entry as a soft purge leaves it: stale from now on, and served under the windows for stale responses.
+def stale_from(entry: Entry, at: float) -> Entry:
+    """The entry, fresh no longer than until `at`: a soft purge, or a parent where less was left.
 
-    The windows keep their length and begin now; those that have begun already are not made longer.
+    The windows for stale responses keep their length and begin then; those that have begun are not made longer.
     """
-    if entry.fresh_until <= now:
+    if entry.fresh_until <= at:
         return entry
-    earlier = entry.fresh_until - now
+    earlier = entry.fresh_until - at
     return replace(
         entry,
-        fresh_until=now,
+        fresh_until=at,
         swr_until=entry.swr_until - earlier,
         sie_until=entry.sie_until - earlier,
         unreachable_until=entry.unreachable_until - earlier,

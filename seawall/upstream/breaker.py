@@ -57,12 +57,15 @@ class Fuse:
     trial: float = 5.0
 
 
+DEFAULT = Fuse()
+
+
 class Breaker:
     """One address. Owned by the group that asks it."""
 
     __slots__ = ("_failures", "_openings", "_trial_until", "_until", "fuse", "opened", "state", "why")
 
-    def __init__(self, fuse: Fuse = Fuse()) -> None:
+    def __init__(self, fuse: Fuse = DEFAULT) -> None:
         self.fuse = fuse
         self.state = State.CLOSED
         self.why: Reason | None = None  # the last failure to reach it

@@ -143,14 +143,14 @@ class Gate:
 
     def _displace(self) -> bool:
         """Sends the youngest background waiter away, for a foreground one; False: there is none."""
-        while self._background:
-            waiter, _ = self._background.popitem()
-            if not waiter.done():
-                self.displaced += 1
-                full = f"{self.name}: {self.max_waiting} wait already, and a client goes first"
-                waiter.set_exception(UpstreamError(Reason.QUEUE_FULL, full))
-            return True
-        return False
+        if not self._background:
+            return False
+        waiter, _ = self._background.popitem()
+        if not waiter.done():  # else it was cancelled, and is on its way out
+            self.displaced += 1
+            full = f"{self.name}: {self.max_waiting} wait already, and a client goes first"
+            waiter.set_exception(UpstreamError(Reason.QUEUE_FULL, full))
+        return True
 
     async def _wait(self, background: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -163,8 +163,6 @@ class Gate:
         except BaseException:
             if waiter in queue:
                 del queue[waiter]
-                # The background stood back for it, and may go on.
-                self._call_next()
             elif not waiter.cancelled() and waiter.exception() is None:
                 # Admitted and cancelled in the same turn of the loop: the slot goes on to the next.
                 self._left(background)
@@ -178,7 +176,6 @@ class Gate:
             self.expired += 1
             waited = f"{self.name}: no request ended within {self.max_wait:g} s"
             waiter.set_exception(UpstreamError(Reason.QUEUE_FULL, waited))
-            self._call_next()
 
 
 class Gated:

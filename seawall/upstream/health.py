@@ -41,15 +41,18 @@ class Thresholds:
     max_ejection: float = 300.0
 
 
+DEFAULT = Thresholds()
+
+
 class Health:
     """One address as its witnesses see it. Owned by the group that asks it."""
 
-    __slots__ = ("_ejected_until", "_ejections", "_failed_at", "_failures", "_probes_agree", "down", "thresholds")
+    __slots__ = ("_contrary", "_ejected_until", "_ejections", "_failed_at", "_failures", "down", "thresholds")
 
-    def __init__(self, thresholds: Thresholds = Thresholds()) -> None:
+    def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
         self.thresholds = thresholds
         self.down = False  # by probes
-        self._probes_agree = 0  # in a row that contradict `down`
+        self._contrary = 0  # probes in a row that contradict `down`
         self._failures = 0  # of requests, in a row
         self._failed_at = float("-inf")  # the last request, if it failed
         self._ejections = 0
@@ -76,13 +79,13 @@ class Health:
     def probed(self, ok: bool) -> bool:
         """A probe's result; True where it changed what probes say of the address."""
         if ok is not self.down:
-            self._probes_agree = 0
+            self._contrary = 0
             return False
-        self._probes_agree += 1
-        if self._probes_agree < (self.thresholds.rise if ok else self.thresholds.fall):
+        self._contrary += 1
+        if self._contrary < (self.thresholds.rise if ok else self.thresholds.fall):
             return False
         self.down = not ok
-        self._probes_agree = 0
+        self._contrary = 0
         return True
 
     def succeeded(self) -> None:

@@ -39,7 +39,7 @@ class Node:
 
     def stats(self) -> dict[str, JSON]:
         if self.broken:
-            raise RuntimeError("of ours")
+            raise RuntimeError("inner secret")
         return snapshot(self.counters, Gauges())
 
     def scrape(self, accept: str) -> tuple[str, bytes]:
@@ -227,7 +227,7 @@ async def test_a_rebound_name_gets_nothing_not_even_health(start: Start) -> None
     assert (await ask("/v1/stats", READER, Host="admin.example:81")).status == 200
 
 
-async def test_two_hosts_are_none(start: Start) -> None:
+async def test_two_hosts_are_none() -> None:
     app = create_app(Node(), TOKENS, version="1")
     port = await open_port(app, "127.0.0.1", 0)
     try:

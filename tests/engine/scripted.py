@@ -6,14 +6,23 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from seawall.downstream.exchange import Reply, Request, Sent
 from seawall.engine.engine import Engine, Route
+from seawall.engine.peers import Parent, Peers
+from seawall.engine.purger import Met
+from seawall.engine.standing import Standing
 from seawall.engine.visit import Visit
 from seawall.http.body import BodyBroken, BodyReader
 from seawall.http.headers import headers
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.policy.reasons import Fwd, Reason
 from seawall.policy.rules import DEFAULT, Rules
+from seawall.purge.applied import Applied
+from seawall.purge.lease import Lease
+from seawall.purge.order import Order
+from seawall.purge.selection import Selection
 from seawall.store.memory import MemoryStore
 from seawall.upstream.answer import Answer, UpstreamError
 
@@ -168,18 +177,30 @@ class Got:
 class Stage:
     """An engine between a scripted origin and clients that are coroutines."""
 
-    def __init__(self, rules: Rules = DEFAULT, fill_budget_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        rules: Rules = DEFAULT,
+        fill_budget_bytes: int = 1 << 30,
+        *,
+        lease: Lease | None = None,
+        parent_secret: str | None = None,
+        secret: str | None = None,
+    ) -> None:
         self.clock = Clock()
         self.origin = ScriptedUpstream()
+        self.standing = Standing(Applied("journal"), lease, self.clock.monotonic)
+        upstream = self.origin if parent_secret is None else Parent(self.origin, parent_secret)
         self.store = MemoryStore(64 * 1024 * 1024)
         self.tally = Tally()
         self.engine = Engine(
             node="edge-1",
             clock=self.clock,
-            route=lambda head: Route(rules, self.origin),
+            route=lambda head: Route(rules, upstream),
             store=self.store,
             observer=self.tally,
             fill_budget_bytes=fill_budget_bytes,
+            standing=self.standing,
+            peers=Peers(secret),
         )
 
     def request(
@@ -206,6 +227,12 @@ class Stage:
     def ask(self, target: str = "/", *fields: tuple[str, str], method: str = "GET") -> asyncio.Task[Got]:
         """The same, while the story goes on."""
         return asyncio.create_task(self.get(target, *fields, method=method))
+
+    def purge(self, *, soft: bool = False, **names: object) -> Met:
+        """One order, applied as a node applies it."""
+        what = msgspec.convert(names, Selection)
+        self.standing.applied.apply(Order(self.standing.applied.number + 1, self.clock.at, what, soft))
+        return self.engine.purger.apply(what, soft=soft)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Lets the loop turn until it holds; bounded by turns, not by time."""

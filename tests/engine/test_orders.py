@@ -1,0 +1,281 @@
+"""Purge orders and what is under way: the stories in which other caches serve the old object again."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from seawall.policy.reasons import Reason
+from seawall.purge.lease import Lease
+from seawall.purge.selection import Selection
+from tests.engine.scripted import NOW, Got, Stage, finish
+
+FRESH = ("Cache-Control", "max-age=60")
+URL = "http://a.example/"
+
+
+async def stored(stage: Stage, *fields: tuple[str, str], target: str = "/", body: bytes = b"old") -> None:
+    client = stage.ask(target)
+    (await stage.origin.nth(len(stage.origin.asked) + 1)).replies(200, *(fields or (FRESH,)), body=body)
+    await client
+    await stage.quiet()
+
+
+async def after(stage: Stage, body: bytes = b"new") -> Got:
+    """A request that begins now, answered by the origin if it is asked."""
+    number = len(stage.origin.asked) + 1
+    client = stage.ask()
+    await stage.until(lambda: client.done() or len(stage.origin.asked) >= number)
+    if not client.done():
+        stage.origin.asked[number - 1].replies(200, FRESH, body=body)
+    return await client
+
+
+@pytest.mark.parametrize(
+    "names", [{"urls": [URL]}, {"tags": ["t"]}, {"prefixes": [URL]}, {"hosts": ["a.example"]}, {"all": True}]
+)
+async def test_order_before_the_head_is_here_is_not_undone_by_what_lands(
+    stage: Stage, names: dict[str, object]
+) -> None:
+    """HAZARDS finding 6: Varnish 7.1.1 answers the purge and then stores the old object."""
+    waiting = stage.ask()
+    fetch = await stage.origin.nth(1)
+    stage.purge(**names)
+    newcomer = stage.ask()
+    second = await stage.origin.nth(2)
+    fetch.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"old")
+    assert (await waiting).body == b"old"
+    second.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"new")
+    assert (await newcomer).body == b"new"
+    await stage.quiet()
+    got = await stage.get()
+    assert (got.body, got.x_cache) == (b"new", "HIT")
+    assert stage.tally.unstored == [Reason.OVERTAKEN]
+
+
+@pytest.mark.parametrize("names", [{"urls": [URL]}, {"tags": ["t"]}])
+async def test_order_in_the_middle_of_the_body_is_not_undone(stage: Stage, names: dict[str, object]) -> None:
+    opening = asyncio.create_task(stage.open())
+    body = (await stage.origin.nth(1)).replies(200, FRESH, ("Surrogate-Key", "t"), body=None)
+    reply = await opening
+    body.write(b"half")
+    stage.purge(**names)
+    body.write(b"half")
+    body.end()
+    assert (await finish(reply)).body == b"halfhalf"
+    await stage.quiet()
+    assert len(stage.store) == 0
+    assert (await after(stage)).body == b"new"
+
+
+async def test_order_that_does_not_concern_a_fetch_leaves_it_alone(stage: Stage) -> None:
+    waiting = stage.ask()
+    fetch = await stage.origin.nth(1)
+    stage.purge(tags=["other"])
+    stage.purge(urls=["http://a.example/other"])
+    fetch.replies(200, FRESH, ("Surrogate-Key", "t"))
+    await waiting
+    await stage.quiet()
+    assert (await stage.get()).x_cache == "HIT"
+
+
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize("names", [{"urls": [URL]}, {"tags": ["t"]}])
+async def test_304_does_not_revive_what_was_purged_while_it_was_out(
+    stage: Stage, names: dict[str, object], soft: bool
+) -> None:
+    await stored(stage, FRESH, ("ETag", '"1"'), ("Surrogate-Key", "t"))
+    stage.clock.at = NOW + 61
+    waiting = stage.ask()
+    asked = await stage.origin.nth(2)
+    stage.purge(soft=soft, **names)
+    asked.replies(304, FRESH, ("ETag", '"1"'), body=b"")
+    again = await stage.origin.nth(3)
+    assert "if-none-match" not in again.head.headers
+    again.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"new")
+    assert (await waiting).body == b"new"
+    await stage.quiet()
+    assert (await stage.get()).body == b"new"
+
+
+async def test_purge_counts_every_variant_and_says_so_before_it_is_done(stage: Stage) -> None:
+    for language in ("de", "en"):
+        client = stage.ask("/", ("Accept-Language", language))
+        (await stage.origin.nth(len(stage.origin.asked) + 1)).replies(
+            200, FRESH, ("Vary", "Accept-Language"), body=language.encode()
+        )
+        await client
+        await stage.quiet()
+    assert stage.engine.purger.count(Selection(urls=(URL,))).matched == 2
+    met = stage.purge(urls=[URL])
+    assert (met.matched, met.octets) == (2, 4)
+    assert len(stage.store) == 0
+
+
+async def test_soft_purge_serves_stale_inside_the_window_and_asks_again(stage: Stage) -> None:
+    await stored(stage, ("Cache-Control", "max-age=60, stale-while-revalidate=30"), ("ETag", '"1"'))
+    assert stage.purge(soft=True, urls=[URL]).matched == 1
+    got = await stage.get()
+    assert (got.body, got.x_cache) == (b"old", "STALE")
+    refresh = await stage.origin.nth(2)
+    refresh.replies(200, FRESH, body=b"new")
+    await stage.quiet()
+    assert (await stage.get()).body == b"new"
+
+
+async def test_soft_purge_without_a_window_asks_before_it_serves(stage: Stage) -> None:
+    await stored(stage)
+    stage.purge(soft=True, urls=[URL])
+    got = await after(stage)
+    assert (got.body, got.x_cache) == (b"new", "MISS")
+
+
+async def test_node_without_a_lease_asks_for_everything_and_serves_nothing_unasked() -> None:
+    lease = Lease(5)
+    stage = Stage(lease=lease)
+    lease.pinged(NOW)
+    lease.echoed(NOW, 5)
+    await stored(stage, FRESH, ("ETag", '"1"'))
+    assert (await stage.get()).x_cache == "HIT"
+    stage.clock.at = NOW + 5
+    waiting = stage.ask()
+    asked = await stage.origin.nth(2)
+    assert asked.head.headers["if-none-match"] == '"1"'
+    asked.replies(304, FRESH, ("ETag", '"1"'), body=b"")
+    got = await waiting
+    assert (got.status, got.body) == (200, b"old")
+    assert "detail=fenced" in got.fields["cache-status"]
+    # Validated, and still nobody says that it may be trusted: the next one asks too.
+    again = stage.ask()
+    (await stage.origin.nth(3)).replies(304, FRESH, ("ETag", '"1"'), body=b"")
+    await again
+    lease.pinged(stage.clock.at)
+    lease.echoed(stage.clock.at, 5)
+    assert (await stage.get()).x_cache == "HIT"
+    await stage.engine.close()
+
+
+async def test_fenced_node_whose_origin_is_gone_says_so_and_serves_nothing_old() -> None:
+    lease = Lease(5)
+    stage = Stage(lease=lease)
+    lease.pinged(NOW)
+    lease.echoed(NOW, 5)
+    await stored(stage, ("Cache-Control", "max-age=60, stale-while-revalidate=600, stale-if-error=600"))
+    stage.clock.at = NOW + 6
+    waiting = stage.ask()
+    (await stage.origin.nth(2)).fails()
+    assert (await waiting).status == 502
+    await stage.engine.close()
+
+
+# --- two tiers ---
+
+
+def note(journal: str = "journal", number: int = 0, fresh: float = 60) -> list[tuple[str, str]]:
+    return [("Seawall-Order", f"{journal} {number}"), ("Seawall-Fresh", str(fresh))]
+
+
+async def test_answer_of_a_parent_that_is_behind_is_delivered_and_not_stored() -> None:
+    """The edge has applied an order that its parent had not when it answered (HAZARDS F09)."""
+    stage = Stage(parent_secret="s")
+    stage.purge(urls=[URL])
+    client = stage.ask()
+    (await stage.origin.nth(1)).replies(200, FRESH, *note(number=0), body=b"old")
+    assert (await client).body == b"old"
+    await stage.quiet()
+    assert stage.tally.unstored == [Reason.OVERTAKEN]
+    client = stage.ask()
+    (await stage.origin.nth(2)).replies(200, FRESH, *note(number=1), body=b"new")
+    await client
+    await stage.quiet()
+    assert (await stage.get()).body == b"new"
+    await stage.engine.close()
+
+
+async def test_answer_of_a_parent_that_is_ahead_is_stored_and_later_purged_by_the_same_order() -> None:
+    stage = Stage(parent_secret="s")
+    client = stage.ask()
+    (await stage.origin.nth(1)).replies(200, FRESH, *note(number=1), body=b"new")
+    await client
+    await stage.quiet()
+    assert (await stage.get()).x_cache == "HIT"
+    assert stage.purge(urls=[URL]).matched == 1
+    await stage.engine.close()
+
+
+async def test_stale_answer_of_a_parent_never_becomes_fresh_here() -> None:
+    """FEATURES 0.1: the field's most repeated failure. Low Age, stale all the same (soft purge)."""
+    stage = Stage(parent_secret="s")
+    client = stage.ask()
+    (await stage.origin.nth(1)).replies(200, FRESH, ("Age", "1"), *note(fresh=0), body=b"stale")
+    assert (await client).body == b"stale"
+    await stage.quiet()
+    assert stage.tally.unstored == [Reason.PARENT_STALE]
+    assert len(stage.store) == 0
+    await stage.engine.close()
+
+
+async def test_nothing_is_fresh_longer_here_than_it_is_at_the_parent() -> None:
+    stage = Stage(parent_secret="s")
+    client = stage.ask()
+    (await stage.origin.nth(1)).replies(200, FRESH, *note(fresh=7))
+    got = await client
+    assert "seawall-order" not in got.fields
+    assert "seawall-fresh" not in got.fields
+    await stage.quiet()
+    stage.clock.at = NOW + 6
+    assert (await stage.get()).x_cache == "HIT"
+    stage.clock.at = NOW + 8
+    client = stage.ask()
+    await stage.origin.nth(2)
+    stage.origin.asked[1].replies(200, FRESH, *note())
+    assert (await client).x_cache == "MISS"
+    await stage.engine.close()
+
+
+@pytest.mark.parametrize(
+    "fields", [[], [("Seawall-Order", "journal x"), ("Seawall-Fresh", "60")], [("Seawall-Order", "journal 0")]]
+)
+async def test_answer_without_a_readable_note_is_not_stored(fields: list[tuple[str, str]]) -> None:
+    stage = Stage(parent_secret="s")
+    client = stage.ask()
+    (await stage.origin.nth(1)).replies(200, FRESH, *fields)
+    assert (await client).status == 200
+    await stage.quiet()
+    assert len(stage.store) == 0
+    await stage.engine.close()
+
+
+async def test_node_of_ours_is_told_tags_orders_and_freshness_and_a_stranger_is_not() -> None:
+    stage = Stage(secret="right")
+    await stored(stage, FRESH, ("Surrogate-Key", "a b"))
+    stage.purge(tags=["other"])
+    peer = await stage.get("/", ("Seawall-Peer", "right"))
+    assert peer.fields["surrogate-key"] == "a b"
+    assert peer.fields["seawall-order"] == "journal 1"
+    assert float(peer.fields["seawall-fresh"]) == 60
+    for wrong in ("wrong", ""):
+        stranger = await stage.get("/", ("Seawall-Peer", wrong))
+        assert not {"surrogate-key", "seawall-order", "seawall-fresh"} & set(stranger.fields)
+    await stage.engine.close()
+
+
+async def test_secret_goes_to_the_parent_and_what_a_client_claims_does_not() -> None:
+    stage = Stage(parent_secret="up", secret="down")
+    client = stage.ask("/", ("Seawall-Peer", "forged"), ("Seawall-Order", "j 9"))
+    asked = await stage.origin.nth(1)
+    assert asked.head.headers.getall("seawall-peer") == ["up"]
+    assert "seawall-order" not in asked.head.headers
+    asked.replies(200, FRESH, *note())
+    await client
+    await stage.engine.close()
+
+
+async def test_stale_answer_tells_a_node_of_ours_that_nothing_is_left() -> None:
+    stage = Stage(secret="s")
+    await stored(stage, ("Cache-Control", "max-age=60, stale-while-revalidate=30"))
+    stage.clock.at = NOW + 70
+    got = await stage.get("/", ("Seawall-Peer", "s"))
+    assert (got.x_cache, float(got.fields["seawall-fresh"])) == ("STALE", 0)
+    await stage.engine.close()
