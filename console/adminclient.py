@@ -57,36 +57,59 @@ def admin_at(text: str) -> Admin:
     return Admin(parts.scheme, parts.hostname, port or (80 if parts.scheme == "http" else 443))
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an admin port said, without being refused."""
+
+    status: int
+    document: dict[str, object]
+
+
 def get(admin: Admin, path: str, token: str | None) -> dict[str, object]:
     """The JSON object at a path. Without a token, one that a node of this user left is used. Raises AdminError."""
+    answer = _ask(admin, "GET", path, token, None, TIMEOUT_SECONDS)
+    if answer.status != 200:
+        raise AdminError(f"what answers at {admin} is no admin port (status {answer.status})")
+    return answer.document
+
+
+def post(admin: Admin, path: str, token: str | None, body: object, seconds: float) -> Answer:
+    """The answer to a JSON body, within `seconds`. Raises AdminError, for refusals too."""
+    return _ask(admin, "POST", path, token, json.dumps(body).encode(), seconds)
+
+
+def _ask(admin: Admin, method: str, path: str, token: str | None, body: bytes | None, seconds: float) -> Answer:
     if token is None:
         token = _left_token(admin)
+    fields = {} if token is None else {"Authorization": f"Bearer {token}"}
+    if body is not None:
+        fields["Content-Type"] = "application/json"
     connect = http.client.HTTPSConnection if admin.scheme == "https" else http.client.HTTPConnection
-    connection = connect(admin.host, admin.port, timeout=TIMEOUT_SECONDS)
+    connection = connect(admin.host, admin.port, timeout=seconds)
     try:
-        connection.request("GET", path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
+        connection.request(method, path, body, fields)
         response = connection.getresponse()
-        body = response.read(MAX_ANSWER_BYTES)
+        said = response.read(MAX_ANSWER_BYTES)
     except TimeoutError as error:
-        raise AdminTimeout(f"{admin} did not answer within {TIMEOUT_SECONDS:.0f} s") from error
+        raise AdminTimeout(f"{admin} did not answer within {seconds:.0f} s") from error
     except OSError as error:
         raise AdminError(f"no node answers at {admin}: {error.strerror or error}") from error
     except (http.client.HTTPException, ValueError) as error:
         raise AdminError(f"what answers at {admin} is no admin port: {error!r}") from error
     finally:
         connection.close()
-    return _object(admin, response.status, body, token)
+    return _understood(admin, response.status, said, token)
 
 
-def _object(admin: Admin, status: int, body: bytes, token: str | None) -> dict[str, object]:
+def _understood(admin: Admin, status: int, body: bytes, token: str | None) -> Answer:
     try:
         answer = json.loads(body)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise AdminError(f"what answers at {admin} is no admin port (status {status}, not JSON)")
-    if status == 200:
-        return answer
+    if 200 <= status < 300:
+        return Answer(status, answer)
     detail = str(answer.get("detail", "no reason given"))
     hint = ""
     if status == 401 and token is None:

@@ -20,6 +20,16 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON for machines.")]
+AdminUrl = Annotated[str, typer.Option(envvar="SEAWALL_ADMIN", metavar="URL", help="The node's admin port.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SEAWALL_TOKEN",
+        metavar="TOKEN",
+        help="Better in the environment: command lines are seen by all users. "
+        "A node of this user on this machine needs none.",
+    ),
+]
 
 
 def _version(asked: bool) -> None:
@@ -110,23 +120,63 @@ def check(
     epilog="Example: seawall stat --admin http://127.0.0.1:8081 --json",
 )
 def stat(
-    admin: Annotated[
-        str, typer.Option(envvar="SEAWALL_ADMIN", metavar="URL", help="The node's admin port.")
-    ] = "http://127.0.0.1:8081",
-    token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SEAWALL_TOKEN",
-            metavar="TOKEN",
-            help="Better in the environment: command lines are seen by all users. "
-            "A node of this user on this machine needs none.",
-        ),
-    ] = None,
+    admin: AdminUrl = "http://127.0.0.1:8081",
+    token: Token = None,
     json: Json = False,
 ) -> None:
     from console import stat as command
 
     raise typer.Exit(command.stat(admin, token, json=json))
+
+
+@app.command(
+    help="Forget on every node what is named, and say which node has. Exit codes: 0 done, 1 refused or failed, "
+    "2 wrong usage, 3 partial: some node has not confirmed, 4 nothing matched (--fail-if-empty), 5 timed out.",
+    epilog="Example: seawall purge --tag product-17 --url https://shop.example/ --wait all --timeout 10s",
+)
+def purge(
+    url: Annotated[list[str] | None, typer.Option(metavar="U", help="Exactly what a client would request.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="Whatever carries this tag (Surrogate-Key, Cache-Tag).")
+    ] = None,
+    prefix: Annotated[
+        list[str] | None, typer.Option(metavar="P", help="URLs that begin like this, with or without the scheme.")
+    ] = None,
+    host: Annotated[list[str] | None, typer.Option(metavar="H", help="Everything of a host, on both schemes.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
+    from_file: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="A name a line: a URL, or tag, prefix or host before a name. - reads stdin."),
+    ] = None,
+    soft: Annotated[
+        bool, typer.Option("--soft", help="Stale instead of gone: served only as stale responses may be.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what matches, and change nothing.")] = False,
+    wait: Annotated[
+        str, typer.Option(metavar="all|accepted", help="Until all nodes have it, or until it is written down.")
+    ] = "all",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="The longest wait; the purge goes on.")] = "30s",
+    fail_if_empty: Annotated[bool, typer.Option("--fail-if-empty", help="Exit code 4 if nothing matched.")] = False,
+    admin: AdminUrl = "http://127.0.0.1:8081",
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    from console import purge as command
+
+    options = command.Options(
+        url or (),
+        tag or (),
+        prefix or (),
+        host or (),
+        everything,
+        from_file,
+        soft,
+        dry_run,
+        wait,
+        timeout,
+        fail_if_empty,
+    )
+    raise typer.Exit(command.purge(admin, token, options, json=json))
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from seawall.config.address import Address
 from seawall.config.problems import ConfigError
 from seawall.config.roles import Role
 from seawall.config.schema import Node, Topology
+from seawall.purge.ledger import JournalError
 
 # Set by `up` for the processes it starts: their standard input is a pipe that only it holds open.
 SUPERVISED = "SEAWALL_SUPERVISED"
@@ -48,12 +49,15 @@ def run(topology: Topology, node: Node, *, json: bool) -> int:
             case Role.ORIGIN_STUB:
                 return _run_origin_stub(node, json)
             case Role.SHIELD:
-                raise AssertionError("refused by require_available")
+                return _run_shield(topology, node, _announcer(json))
             case other:
                 assert_never(other)
     except ConfigError as error:
         say.problems(error)
         return Exit.USAGE
+    except JournalError as error:
+        say.error(f"{node.name} cannot keep its purge journal: {error}")
+        return Exit.FAILED
     except Unsafe as error:
         say.error(str(error))
         return Exit.FAILED
@@ -68,6 +72,14 @@ def _run_edge(topology: Topology, node: Node, on_ready: Callable[[Listening], No
 
     events.setup(topology.log.format, topology.log.level, node.name)
     return run_edge(topology, node.name, on_ready=on_ready)
+
+
+def _run_shield(topology: Topology, node: Node, on_ready: Callable[[Listening], None]) -> int:
+    from seawall.telemetry import events
+    from shield.node import run_shield
+
+    events.setup(topology.log.format, topology.log.level, node.name)
+    return run_shield(topology, node.name, on_ready=on_ready)
 
 
 def _run_origin_stub(node: Node, json: bool) -> int:

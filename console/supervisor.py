@@ -35,6 +35,7 @@ class Ready:
     """A process serves."""
 
     name: str
+    pid: int
     said: Mapping[str, object]
 
 
@@ -156,7 +157,7 @@ class Process:
         assert child.stdout is not None  # noqa: S101 (both are pipes)
         assert child.stderr is not None  # noqa: S101
         try:
-            await asyncio.gather(self._read(child.stdout, True), self._read(child.stderr, False))
+            await asyncio.gather(self._read(child.stdout, child.pid), self._read(child.stderr, None))
             return await child.wait()
         except BaseException:
             self._send(signal.SIGKILL)
@@ -165,7 +166,8 @@ class Process:
         finally:
             self._ready.clear()
 
-    async def _read(self, stream: asyncio.StreamReader, announces: bool) -> None:
+    async def _read(self, stream: asyncio.StreamReader, announces: int | None) -> None:
+        """Passes lines on. Those of the stream that announces, given the pid, may say that it is ready."""
         while True:
             try:
                 octets = await stream.readline()
@@ -174,13 +176,13 @@ class Process:
             if not octets:
                 return
             line = octets.decode("utf-8", "replace").rstrip("\r\n")
-            said = _announcement(line) if announces and not self._ready.is_set() else None
-            if said is None:
+            said = _announcement(line) if announces is not None and not self._ready.is_set() else None
+            if said is None or announces is None:
                 self._observer(Output(self.name, line))
                 continue
             self.was_ready = True
             self._ready.set()
-            self._observer(Ready(self.name, said))
+            self._observer(Ready(self.name, announces, said))
 
 
 class Supervisor:

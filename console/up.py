@@ -113,8 +113,8 @@ class _Reporter:
 class _JsonReporter(_Reporter):
     def say(self, event: Event) -> None:
         match event:
-            case Ready(name, said):
-                fields = {"listen": said.get("listen"), "admin": said.get("admin")}
+            case Ready(name, pid, said):
+                fields = {"listen": said.get("listen"), "admin": said.get("admin"), "pid": pid}
                 say.json_line({"event": "ready", "node": name, **fields})
             case Output(name, line):
                 say.json_line({"event": "output", "node": name, "line": line})
@@ -141,7 +141,7 @@ class _TextReporter(_Reporter):
 
     def say(self, event: Event) -> None:
         match event:
-            case Ready(name, said):
+            case Ready(name, _, said):
                 if self._all_up:
                     self._line(name, f"is back on {said.get('listen')}")
             case Output(name, line):

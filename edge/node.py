@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from roles.node import ReadyInfo, run_node
-from roles.wiring import ways_of
 from seawall.config.schema import Topology
 
 
 def run_edge(topology: Topology, node_name: str, *, on_ready: Callable[[ReadyInfo], None]) -> int:
-    """Runs the node until SIGTERM or SIGINT; the exit code. Raises OSError and ConfigError where it cannot start."""
-    return run_node(topology, node_name, ways_of, on_ready)
+    """Runs the node until SIGTERM or SIGINT; the exit code. Raises what CachingNode.run raises."""
+    return run_node(topology, node_name, on_ready)

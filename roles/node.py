@@ -10,22 +10,30 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
 
+from roles.purging import allowed_to_purge, nodes_secret, open_service, standing_of
 from roles.rules import rules_for
-from roles.wiring import Ways, limits_for, router_for
+from roles.ways import ways_of
+from roles.wiring import limits_for, router_for
+from seawall.admin.tokenfile import keep_token, leave_note, remove_note
+from seawall.admin.tokens import EVERYTHING, Tokens, nodes_token
 from seawall.admin.view import NotReady, Readiness, Ready
 from seawall.clock import SystemClock
 from seawall.config.places import data_directory, state_directory
-from seawall.config.schema import MetricsAccess, Node, Topology
+from seawall.config.schema import MetricsAccess, Topology
 from seawall.config.secrets import Secret, read_secrets
 from seawall.downstream.server import Server
 from seawall.engine.engine import Engine
+from seawall.engine.peers import Peers
+from seawall.engine.purgerequest import with_purge
 from seawall.engine.tally import Tally
+from seawall.purge.service import PurgeService
 from seawall.store.memory import MemoryStore
 from seawall.telemetry import events
 from seawall.telemetry.accesslog import AccessLog, access_log
@@ -56,14 +64,10 @@ class _Admin:
     close: Callable[[], Awaitable[None]]
 
 
-WaysOf = Callable[[Topology, Node], Mapping[str, Ways]]
-
-
 class CachingNode:
-    """One node and everything it owns. `run` is its whole life. `ways_of` says where each origin is for it."""
+    """One node and everything it owns. `run` is its whole life."""
 
-    def __init__(self, topology: Topology, name: str, ways_of: WaysOf) -> None:
-        self._ways_of = ways_of
+    def __init__(self, topology: Topology, name: str) -> None:
         self._topology = topology
         self._settings = topology.nodes[name]
         self.name = name
@@ -71,6 +75,7 @@ class CachingNode:
         self.counters = Counters()
         self._state: Readiness = NotReady("starting")
         self._stop = asyncio.Event()
+        self._own_token: Path | None = None  # the directory of the token that this node made for itself
 
     # --- what the admin port sees (admin.view.NodeView) ---
 
@@ -86,84 +91,106 @@ class CachingNode:
     # --- its life ---
 
     async def run(self, on_ready: Callable[[ReadyInfo], None]) -> None:
-        """Serves until told to stop. Raises OSError where it cannot listen, ConfigError for secrets it cannot have."""
+        """Serves until told to stop. Raises OSError where it cannot listen, ConfigError for secrets it cannot have,
+        JournalError where the hub cannot write its orders down."""
         topology, settings = self._topology, self._settings
         memory = topology.store_of(settings).memory
-        routes = topology.effective_routes()
-        log = self._open_log()
+        secret = nodes_secret(topology)
         clock = SystemClock()
         self._store = store = MemoryStore(memory.size)
-        ways = self._ways_of(topology, settings)
-        engine = Engine(
-            node=self.name,
-            clock=clock,
-            route=router_for(routes, lambda route: rules_for(route, memory), topology.origin_of, ways),
-            store=store,
-            observer=Tally(self.counters, log),
-            fill_budget_bytes=max(memory.size // FILL_SHARE, LEAST_FILL_BYTES),
-        )
-        self._server = server = Server(engine.handle, limits=limits_for(topology.limits), name=self.name, clock=clock)
-        self._gauges = Gauges(tiers=self._tiers, port=self._port, flights=lambda: engine.flights)
-        self._scrape = Scrape(self.counters, self._gauges, self.name)
+        standing = standing_of(topology, self.name)
+        async with AsyncExitStack() as parts:
+            log = self._open_log()
+            if log is not None:
+                parts.callback(log.close)
+            ways = ways_of(topology, settings, secret)
+            parts.push_async_callback(ways.close)
+            ways.start()
+            engine = Engine(
+                node=self.name,
+                clock=clock,
+                route=router_for(
+                    topology.effective_routes(), lambda route: rules_for(route, memory), topology.origin_of, ways
+                ),
+                store=store,
+                observer=Tally(self.counters, log),
+                fill_budget_bytes=max(memory.size // FILL_SHARE, LEAST_FILL_BYTES),
+                standing=standing,
+                peers=Peers(secret),
+            )
+            parts.push_async_callback(engine.close)
+            service = await open_service(topology, self.name, standing, engine.purger, secret)
+            tokens = self._tokens(secret)
+            handler = with_purge(engine.handle, service, allowed_to_purge(topology, tokens))
+            self._server = server = Server(handler, limits=limits_for(topology.limits), name=self.name, clock=clock)
+            self._gauges = Gauges(tiers=self._tiers, port=self._port, flights=lambda: engine.flights)
+            self._scrape = Scrape(self.counters, self._gauges, self.name)
+            try:
+                await server.start(settings.listen.host, settings.listen.port)
+                admin = await self._open_admin(tokens, service)
+                if admin is not None:
+                    parts.push_async_callback(admin.close)
+                self._listen_to_signals(log)
+                self._state = Ready()
+                where = str(replace(settings.listen, port=server.port))
+                events.info("node.ready", listen=where, admin=admin.address if admin is not None else None)
+                on_ready(ReadyInfo(self.name, where, admin.address if admin is not None else None))
+                await self._stop.wait()
+                events.info("node.draining", flights=engine.flights, connections=server.open)
+                self._state = NotReady("draining")
+                await server.drain(topology.limits.drain_timeout)
+            finally:
+                await server.drain(0)
+                # After the last reply, before the admin port: feeds keep its connections.
+                await service.close()
+        events.info("node.stopped")
+
+    def _listen_to_signals(self, log: AccessLog | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         if log is not None:
             loop.add_signal_handler(signal.SIGUSR1, log.reopen)
-        admin = None
-        try:
-            await server.start(settings.listen.host, settings.listen.port)
-            admin = await self._open_admin()
-            self._state = Ready()
-            where = str(replace(settings.listen, port=server.port))
-            events.info("node.ready", listen=where, admin=admin.address if admin is not None else None)
-            on_ready(ReadyInfo(self.name, where, admin.address if admin is not None else None))
-            await self._stop.wait()
-            events.info("node.draining", flights=engine.flights, connections=server.open)
-            self._state = NotReady("draining")
-            await server.drain(topology.limits.drain_timeout)
-        finally:
-            await server.drain(0)
-            await engine.close()
-            for way in ways.values():
-                await way.close()
-            if admin is not None:
-                await admin.close()
-            if log is not None:
-                log.close()
-            events.info("node.stopped")
 
     def _open_log(self) -> AccessLog | None:
         wanted = self._topology.access_log
         return None if wanted is None else access_log(wanted.path, wanted.format, self.name, self.counters)
 
-    async def _open_admin(self) -> _Admin | None:
+    def _tokens(self, secret: str | None) -> Tokens:
+        """Who may ask: the file's tokens or one of the node's own, and the other nodes."""
+        secrets: Iterable[Secret] = read_secrets(self._topology, os.environ)
+        if not secrets and self._settings.admin is not None:
+            self._own_token = data_directory(self._settings.data, self.name, os.environ)
+            secrets = (Secret("local", keep_token(self._own_token), frozenset(EVERYTHING)),)
+        holders: list[tuple[str, str, Iterable[str]]] = [(each.name, each.secret, each.may) for each in secrets]
+        if secret is not None:
+            holders.append(nodes_token(secret))
+        return Tokens(holders)
+
+    async def _open_admin(self, tokens: Tokens, service: PurgeService) -> _Admin | None:
         wanted = self._settings.admin
         if wanted is None:
             return None
         # Imported here: aiohttp's server costs 150 ms, and a node without an admin port needs none of it.
         from seawall.admin.app import create_app
         from seawall.admin.port import open_port
-        from seawall.admin.tokenfile import keep_token, leave_note, remove_note
-        from seawall.admin.tokens import EVERYTHING, Tokens
 
         topology = self._topology
-        secrets: Iterable[Secret] = read_secrets(topology, os.environ)
-        data: Path | None = None
-        if not secrets:
-            data = data_directory(self._settings.data, self.name, os.environ)
-            secrets = (Secret("local", keep_token(data), frozenset(EVERYTHING)),)
-        tokens = Tokens((each.name, each.secret, each.may) for each in secrets)
         open_metrics = topology.admin.metrics is MetricsAccess.OPEN or (
             topology.admin.metrics is MetricsAccess.LOOPBACK and wanted.loopback
         )
         app = create_app(
-            self, tokens, version=own_version(), host_names=topology.admin.hosts, open_metrics=open_metrics
+            self,
+            tokens,
+            version=own_version(),
+            host_names=topology.admin.hosts,
+            open_metrics=open_metrics,
+            purge=service,
         )
         port = await open_port(app, wanted.host, wanted.port)
         note = None
-        if data is not None:
-            note = leave_note(state_directory(os.environ), wanted.host, port.port, data)
+        if self._own_token is not None:
+            note = leave_note(state_directory(os.environ), wanted.host, port.port, self._own_token)
 
         async def close() -> None:
             if note is not None:
@@ -186,11 +213,11 @@ class CachingNode:
         )
 
 
-def run_node(topology: Topology, name: str, ways_of: WaysOf, on_ready: Callable[[ReadyInfo], None]) -> int:
+def run_node(topology: Topology, name: str, on_ready: Callable[[ReadyInfo], None]) -> int:
     """Runs the node until SIGTERM or SIGINT; the exit code. Raises OSError and ConfigError as CachingNode.run does."""
 
     async def live() -> None:
-        await CachingNode(topology, name, ways_of).run(on_ready)
+        await CachingNode(topology, name).run(on_ready)
 
     uvloop.run(live())
     return 0

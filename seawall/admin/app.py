@@ -2,6 +2,9 @@
 
 /healthz and /readyz are open, because balancers and kubelets hold no tokens and the answers hold no secrets.
 Everything under /v1 needs a token. /metrics does too unless the caller says that it is open.
+
+Where there is a purge service, its resources are here too, and a node that has not caught up with the orders is
+not ready.
 """
 
 from __future__ import annotations
@@ -16,11 +19,17 @@ from aiohttp.typedefs import Handler
 from seawall.admin.guard import allowed, hosts, problems
 from seawall.admin.openapi import description
 from seawall.admin.problem import problem
+from seawall.admin.purges import Purges
 from seawall.admin.tokens import Scope, Tokens
 from seawall.admin.view import NodeView, NotReady, Ready
+from seawall.purge.service import PurgeService
 
-# The largest request that is planned, a purge of many URLs, fits in many times over.
-MAX_BODY_BYTES = 1 << 20
+# The largest request, a purge of many URLs, has 256 KiB of names at the most; escapes make six octets of one.
+MAX_BODY_BYTES = 2 << 20
+
+
+# Why a node is not ready that has not yet heard of every purge.
+CATCHING_UP = "catching-up"
 
 
 def create_app(
@@ -30,29 +39,41 @@ def create_app(
     version: str,
     host_names: Collection[str] = (),
     open_metrics: bool = False,
+    purge: PurgeService | None = None,
 ) -> web.Application:
     """The application for one node. `host_names` are accepted in Host beside IP literals and localhost."""
-    resources = _Resources(node, version)
+    resources = _Resources(node, version, purge)
     app = web.Application(middlewares=[problems, hosts(host_names)], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(_finish)
 
-    def add(path: str, scope: Scope | None, handler: Handler) -> None:
-        app.router.add_get(path, handler if scope is None else allowed(tokens, scope, handler))
+    def add(path: str, scope: Scope | None, handler: Handler, *, also: Scope | None = None) -> None:
+        app.router.add_get(path, handler if scope is None else allowed(tokens, scope, handler, also=also))
 
     add("/healthz", None, resources.healthz)
     add("/readyz", None, resources.readyz)
     add("/metrics", None if open_metrics else Scope.READ, resources.metrics)
     add("/v1/stats", Scope.READ, resources.stats)
     add("/v1/openapi.json", Scope.READ, resources.openapi)
+    if purge is not None:
+        purges = Purges(purge)
+        app.router.add_post("/v1/purge", allowed(tokens, Scope.PURGE, purges.only_once(purges.purge)))
+        # Whoever may purge may know what became of it.
+        add("/v1/purges", Scope.READ, purges.only_once(purges.purges), also=Scope.PURGE)
+        add("/v1/purges/{id}", Scope.READ, purges.only_once(purges.receipt), also=Scope.PURGE)
+        add("/v1/topology", Scope.READ, purges.only_once(purges.topology))
+        if not purge.passes:
+            # Without HEAD: a WebSocket begins with GET (RFC 6455 4.1).
+            app.router.add_get("/v1/feed", allowed(tokens, Scope.NODE, purges.feed), allow_head=False)
     return app
 
 
 class _Resources:
-    """The handlers; they hold the node's view and nothing else."""
+    """The handlers; they hold the node's view, and its purges to know whether it has caught up."""
 
-    def __init__(self, node: NodeView, version: str) -> None:
+    def __init__(self, node: NodeView, version: str, purge: PurgeService | None) -> None:
         self._node = node
         self._version = version
+        self._purge = purge
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "alive"})
@@ -60,6 +81,8 @@ class _Resources:
     async def readyz(self, request: web.Request) -> web.Response:
         match self._node.ready():
             case Ready():
+                if self._purge is not None and not self._purge.ready():
+                    return problem(503, CATCHING_UP)
                 return _json({"status": "ready"})
             case NotReady(reason):
                 return problem(503, reason)
@@ -75,7 +98,8 @@ class _Resources:
         return _json(identity | self._node.stats())
 
     async def openapi(self, request: web.Request) -> web.Response:
-        return _json(description(self._version))
+        feeds = self._purge is not None and not self._purge.passes
+        return _json(description(self._version, purges=self._purge is not None, feeds=feeds))
 
 
 def _json(value: object) -> web.Response:

@@ -76,8 +76,8 @@ def bearer(request: web.Request) -> str | None:
     return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
-def allowed(tokens: Tokens, scope: Scope, handler: Handler) -> Handler:
-    """The handler, for holders of this scope only: 401 without a valid token, 403 with one that is not for this."""
+def allowed(tokens: Tokens, scope: Scope, handler: Handler, *, also: Scope | None = None) -> Handler:
+    """The handler, for holders of this scope, or of `also`: 401 without a valid token, 403 with one for neither."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         secret = bearer(request)
@@ -87,7 +87,7 @@ def allowed(tokens: Tokens, scope: Scope, handler: Handler) -> Handler:
             challenge = REALM if secret is None else f'{REALM}, error="invalid_token"'
             detail = "a bearer token is needed" if secret is None else "this token is not known"
             return problem(401, detail, WWW_Authenticate=challenge)
-        if scope not in holder.may:
+        if scope not in holder.may and also not in holder.may:
             challenge = f'{REALM}, error="insufficient_scope", scope="{scope}"'
             return problem(403, f"the token {holder.name} does not allow {scope}", WWW_Authenticate=challenge)
         request[HOLDER] = holder

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TOKEN_FILE = "admin.token"  # noqa: S105 (a file name)
+SECRET_FILE = "cluster.secret"  # noqa: S105 (likewise)
 MAX_TOKEN_BYTES = 256
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 WILDCARD = ("0.0.0.0", "::")  # noqa: S104 (names to look for, not bound)
@@ -30,13 +31,25 @@ def keep_token(data: Path) -> str:
 
     Raises OSError where nothing can be written, Unsafe where others could read or replace it.
     """
+    return _keep(data / TOKEN_FILE)
+
+
+def keep_secret(state: Path) -> str:
+    """What the nodes of one user on one machine know each other by, in the user's state directory; as keep_token.
+
+    Several processes may ask for it at once for the first time: all get the same one.
+    """
+    return _keep(state / SECRET_FILE)
+
+
+def _keep(file: Path) -> str:
+    data = file.parent
     own_directory(data)
-    file = data / TOKEN_FILE
     with contextlib.suppress(FileNotFoundError):
         return _read(file)
     # Written aside and linked into place, so that nobody ever reads half of it; link() fails where the name is
     # taken, and then the first to come has made it.
-    aside = data / f"{TOKEN_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
+    aside = data / f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}"
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "w", encoding="ascii") as opened:

@@ -13,14 +13,16 @@ from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """What a token is good for; the words of the topology file."""
+    """What a token is good for; the words of the topology file, and one that stands in none."""
 
     READ = "read"
     PURGE = "purge"
     WARM = "warm"
+    NODE = "node"  # to be one of the topology: only the secret that the nodes share is good for that
 
 
-EVERYTHING = frozenset(Scope)
+EVERYTHING = frozenset(Scope) - {Scope.NODE}
+NODES = "(nodes)"  # what logs call the holder of that secret; no token of a file can be called so
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Tokens:
             if hmac.compare_digest(digest, presented):
                 found = holder
         return found
+
+
+def nodes_token(secret: str) -> tuple[str, str, Iterable[str]]:
+    """The nodes' shared secret as one more token: they follow the orders, and pass purges and questions on."""
+    return NODES, secret, (Scope.NODE, Scope.PURGE, Scope.READ)
 
 
 def _digest(secret: str) -> bytes:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, is_dataclass
 
 from seawall.config.kinds import default_of, settings
 from seawall.config.problems import ConfigError, Problem
-from seawall.config.roles import Role
-from seawall.config.schema import Eviction, Source, Topology
+from seawall.config.schema import Eviction, Journal, Source, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +29,14 @@ def _given(value: object) -> bool:
 
 
 MISSING = (
-    Missing("nodes.*.role", lambda role: role is Role.SHIELD, "a node straight on the origin works"),
-    Missing("nodes.*.parents", bool, "nodes ask the origin themselves"),
-    Missing("nodes.*.region", _given, "it chooses between parents"),
-    Missing("nodes.*.link", _given, "the network is as it is"),
     Missing("nodes.*.workers", lambda workers: workers != 1, "one process a node: workers: 1"),
-    Missing("origins.*.urls", lambda urls: isinstance(urls, tuple) and len(urls) > 1, "one address: url"),
-    Missing("origins.*.health", _given, "requests themselves tell whether the origin answers"),
     Missing("store.memory.eviction", lambda word: word is not Eviction.ALLKEYS_LRU, "allkeys-lru"),
     Missing("nodes.*.store.memory.eviction", lambda word: word is not Eviction.ALLKEYS_LRU, "allkeys-lru"),
     Missing("store.disk", _given, "responses are kept in memory"),
     Missing("nodes.*.store.disk", _given, "responses are kept in memory"),
     Missing("store.redis", _given, "responses are kept in memory"),
     Missing("nodes.*.store.redis", _given, "responses are kept in memory"),
-    Missing("purge", _given, "a restart empties the memory"),
+    Missing("purge.journal", lambda journal: journal is Journal.REDIS, "embedded"),
 )
 
 

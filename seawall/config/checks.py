@@ -140,6 +140,14 @@ def _purge(topology: Topology, reading: Reading) -> None:
         reading.refuse("purge.journal", "the store has no redis", "store: {redis: {url: redis://127.0.0.1:6379/0}}")
 
 
+def _secret(topology: Topology, reading: Reading) -> None:
+    secret = topology.purge.secret
+    if secret is not None and (secret.env is None) == (secret.file is None):
+        reading.refuse(
+            "purge.secret", "takes one of env and file", "the secret itself does not stand in the configuration"
+        )
+
+
 def _tokens(topology: Topology, reading: Reading) -> None:
     for index, token in enumerate(topology.admin.tokens):
         path = f"admin.tokens[{index}]"
@@ -174,5 +182,6 @@ _CHECKS: tuple[Callable[[Topology, Reading], None], ...] = (
     _data,
     _stores,
     _purge,
+    _secret,
     _tokens,
 )

@@ -160,6 +160,26 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a whole, decimal: 0.01 is one in a hundred."""
+
+    most: float = 1.0
+
+    @property
+    def expected(self) -> str:
+        return f"a number from 0 to {self.most:g}"
+
+    def read(self, node: Node, path: str, reading: Reading) -> float:
+        text = scalar_text(node)
+        if not re.fullmatch(r"[0-9](?:\.[0-9]{1,9})?", text, re.ASCII) or float(text) > self.most:
+            raise Refused
+        return float(text)
+
+    def show(self, value: Any) -> str:
+        return f"{value:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A span of time; the value is seconds."""
 

@@ -24,6 +24,7 @@ from seawall.config.kinds import (
     OneOf,
     PairsOf,
     Section,
+    Share,
     Size,
     Text,
     Url,
@@ -32,6 +33,7 @@ from seawall.config.kinds import (
     required,
     setting,
 )
+from seawall.config.networks import Addresses, Network
 from seawall.config.problems import Spot, nearest
 from seawall.config.roles import Role
 from seawall.http.headers import HOP_BY_HOP
@@ -259,6 +261,11 @@ class Link:
     """A network between this node and its parents that is worse than the real one, to try things out."""
 
     latency: float = setting(Duration(most=60.0), 0.0, "Added to each way.")
+    jitter: float = setting(Duration(most=60.0), 0.0, "Up to this much more, by chance, each time.")
+    bandwidth: int | None = setting(Size(1024), None, "Bytes a second each way; without it, as fast as it goes.")
+    loss: float = setting(
+        Share(0.5), 0.0, "The share of messages that get lost once and are sent again. Nothing arrives wrong."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +278,9 @@ class Node:
     admin: Address | None = setting(Listen(), None, "Where its admin port is; without it the node has none.")
     parents: tuple[str, ...] = setting(ListOf(Text("the name of a node")), (), "Nodes to ask instead of the origin.")
     region: str | None = setting(Text("a short name", NAME), None, "Nodes of a region are near each other.")
+    origin_fallback: bool = setting(
+        Flag(), False, "May it ask the origin itself when no parent answers? Without it clients get a 502 or 504."
+    )
     link: Link | None = setting(Section(Link), None, "A network made worse on purpose.")
     workers: int = setting(WORKERS, 1, "Processes that share the port, for more than one core.")
     data: str | None = setting(
@@ -292,6 +302,17 @@ class Journal(StrEnum):
     REDIS = "redis"
 
 
+_VARIABLE = Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSetting:
+    """Where a secret is. One of `env` and `file` is needed; the secret itself never stands here."""
+
+    env: str | None = setting(_VARIABLE, None, "The variable that holds it.")
+    file: str | None = setting(_PATH, None, "The file that holds it, on one line.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
     """How purges reach every node."""
@@ -302,6 +323,18 @@ class Purge:
     )
     lease: float = setting(
         Duration(least=0.1, most=86400.0), 5.0, "A node that has not heard from the hub for this long revalidates all."
+    )
+    secret: SecretSetting | None = setting(
+        Section(SecretSetting),
+        None,
+        "What the nodes know each other by, the same on all of them; "
+        "without it, nodes that listen on loopback only make one for their user.",
+    )
+    allow: tuple[Addresses, ...] = setting(
+        ListOf(Network()),
+        (),
+        "Clients whose PURGE is carried out without a token; by default nobody's. "
+        "Behind a balancer its address is theirs.",
     )
 
 
@@ -326,9 +359,7 @@ class TokenSetting:
     """A bearer token of the admin port. One of `env` and `file` is needed; the secret itself never stands here."""
 
     name: str = required(Text("a short name", NAME), "What logs call its holder.")
-    env: str | None = setting(
-        Text("the name of an environment variable", r"[A-Za-z_][A-Za-z0-9_]*"), None, "The variable that holds it."
-    )
+    env: str | None = setting(_VARIABLE, None, "The variable that holds it.")
     file: str | None = setting(_PATH, None, "The file that holds it, on one line.")
     may: tuple[Scope, ...] = setting(ListOf(OneOf(Scope)), tuple(Scope), "What it is good for; everything by default.")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seawall.config.problems import ConfigError, Problem
-from seawall.config.schema import TokenSetting, Topology
+from seawall.config.schema import SecretSetting, TokenSetting, Topology
 
 # RFC 6750 2.1 allows any token68. Sixteen characters of one are some 80 bits at best; less can be guessed.
 LEAST_CHARACTERS = 16
@@ -42,11 +42,38 @@ def read_secrets(topology: Topology, environ: Mapping[str, str]) -> tuple[Secret
     return tuple(secrets)
 
 
+def shared_secret(topology: Topology, environ: Mapping[str, str]) -> str | None:
+    """What the nodes of this topology know each other by. None: they may make one for themselves.
+
+    They may where none is set and nobody but this machine can reach any of them; a user's processes then find the
+    same one. Raises ConfigError where it cannot be had, or where one has to be set.
+    """
+    source, setting = topology.source, topology.purge.secret
+    if setting is not None:
+        path = f"purge.secret.{'file' if setting.env is None else 'env'}"
+        try:
+            return _secret(setting, environ)
+        except _NotUsable as error:
+            raise ConfigError([Problem(source.file, source.at(path), path, str(error))]) from error
+    nodes = [node for node in topology.nodes.values() if node.role.caches]
+    if len(nodes) < 2:
+        return None
+    for node in nodes:
+        for key, address in (("listen", node.listen), ("admin", node.admin)):
+            if address is not None and not address.loopback:
+                path = f"nodes.{node.name}.{key}"
+                message = "others can reach this, so the nodes need a secret to know each other by"
+                raise ConfigError(
+                    [Problem(source.file, source.at(path), path, message, "purge: {secret: {env: SEAWALL_SECRET}}")]
+                )
+    return None
+
+
 class _NotUsable(Exception):
     """There is no such secret, or it is none. The text never repeats it."""
 
 
-def _secret(token: TokenSetting, environ: Mapping[str, str]) -> str:
+def _secret(token: TokenSetting | SecretSetting, environ: Mapping[str, str]) -> str:
     if token.env is not None:
         if token.env not in environ:
             raise _NotUsable(f"the environment variable {token.env} is not set")

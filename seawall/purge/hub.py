@@ -112,9 +112,8 @@ class Hub:
         feed = self.feeds.get(hello.node)
         if feed is None:
             return [Drop(hello.node, "no node of this topology, or the hub itself")]
-        fenced = self._fences(now)
         messages = feed.greeted(hello, self._log, self.released(feed.rank), now)
-        return [*fenced, *(Send(feed.node, message) for message in messages), *self._advance(now)]
+        return [*(Send(feed.node, message) for message in messages), *self._advance(now)]
 
     def received(self, node: str, message: ToHub | Malformed, now: float) -> list[HubAct]:
         """A later message of a node, from its newest connection."""
@@ -124,9 +123,7 @@ class Hub:
         feed.heard_at = now
         match message:
             case Ping():
-                # What is fenced by now must be known before a lease is granted, not after.
-                fenced = self._fences(now)
-                return [*fenced, Send(node, feed.echo(message, self._log, self._written_at, now)), *self._advance(now)]
+                return [Send(node, feed.echo(message, self._log, self._written_at, now)), *self._advance(now)]
             case Confirm():
                 if not feed.confirm(message, self._log):
                     return self._drop(feed, "confirmed what was never ordered", now)

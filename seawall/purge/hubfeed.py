@@ -205,7 +205,7 @@ class HubFeed:
                 self.view.surrendered()
             self._elder_until = NEVER
         else:
-            self._elder_until = max(self._elder_until, self.view.until)
+            self._elder_until = self.view.until
         self._session = hello.session
         self._unbelieved.clear()  # what the other process confirmed and this one may not have
 

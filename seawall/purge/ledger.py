@@ -183,7 +183,9 @@ class Ledger:
         try:
             content = self._path.read_bytes()
         except FileNotFoundError:
-            self._begin(Opening(new=True))
+            # A start that put the file aside and got no further: not new to those who knew the old one.
+            aside = (self._directory / "orders.damaged").exists()
+            self._begin(Opening(replaced="put aside by an earlier start") if aside else Opening(new=True))
             return []
         end = content.rfind(b"\n") + 1
         try:

@@ -15,7 +15,8 @@ A member whose breaker is open is not tried. Where nobody may be, the request is
 reason for which the first one could not be reached: then stale content is served after 0 s instead of 2.
 
 A request goes on to the next only where nothing can be done twice: it has a safe method and no body, or no
-octet of it was sent. At most `attempts` members are asked, and nobody new once `patience` is over.
+octet of it was sent. At most `attempts` members are asked, and no further one once `patience` is over; the
+fallback comes on top.
 
 A full queue is no failure of the member, and not a case for the fallback: somebody is there, with more to do
 than is good for him, and what stands behind him would get all of it at once.
@@ -98,10 +99,12 @@ class Group:
         """`max_ejected`: the share of members that may be unhealthy before requests eject no more of them.
 
         `failing`: statuses that count as a failure of the member that sent them (GATEWAY_FAILURES). The
-        fallback is only lent: whoever made it closes it.
+        fallback is only lent: whoever made it closes it. `patience` is in seconds.
         """
         if not members or len({member.name for member in members}) != len(members):
             raise ValueError("a group needs members, each with a name of its own")
+        if attempts < 1:
+            raise ValueError(f"{attempts} attempts")
         self.members = {member.name: member for member in members}
         self.pick = pick
         self.attempts = attempts
@@ -168,15 +171,18 @@ class Group:
         if self.pick is Pick.RING:
             names = rank(head.url, list(self.members), weights=self._weights, prefer=self._preferred)
             return [self.members[name] for name in names]
-        members = sorted(self.members.values(), key=lambda member: not member.preferred)
+        members = list(self.members.values())
         now = self._now()
-        # The turn is among those who are well, or the one behind a sick member would get its share too.
-        well = [member for member in members if member.preferred == members[0].preferred and _is_well(member, now)]
+        well = [member for member in members if _is_well(member, now)]
+        if any(member.preferred for member in well):
+            well = [member for member in well if member.preferred]
         if well:
+            # Among those who are well: skipping the sick ones later would give their share to their neighbours.
             self._turn += 1
             first = self._turn % len(well)
             well = well[first:] + well[:first]
-        return well + [member for member in members if member not in well]
+        others = [member for member in members if member not in well]
+        return well + sorted(others, key=lambda member: not member.preferred)
 
     def unhealthy(self, now: float) -> int:
         """Members that are not asked while there are others."""

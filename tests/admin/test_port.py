@@ -141,19 +141,9 @@ async def test_a_token_of_the_scope_opens(start: Start) -> None:
     node.counters.collapsed = 5
     ask = await start(node)
     answer = await ask("/v1/stats", READER)
-    assert (
-        answer.status,
-        answer.json["node"],
-        answer.json["role"],
-        answer.json["version"],
-        answer.json["collapsed"],
-    ) == (
-        200,
-        "edge-ams",
-        "edge",
-        "1.2.3",
-        5,
-    )
+    assert answer.status == 200
+    said = {name: answer.json[name] for name in ("node", "role", "version", "collapsed")}
+    assert said == {"node": "edge-ams", "role": "edge", "version": "1.2.3", "collapsed": 5}
     assert answer.headers["Cache-Control"] == "no-store"
     assert "aiohttp" not in answer.headers["Server"]
     assert b"seawall_collapsed_total 5.0" in (await ask("/metrics", READER)).body
@@ -198,7 +188,7 @@ async def test_a_fault_of_ours_is_a_problem_without_details(start: Start) -> Non
     ask = await start(Node(broken=True))
     answer = await ask("/v1/stats", READER)
     assert is_problem(answer, 500)
-    assert b'of ours"' not in answer.body.replace(b"a fault of ours", b"")
+    assert b"inner secret" not in answer.body
 
 
 @pytest.mark.parametrize(

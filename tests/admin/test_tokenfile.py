@@ -35,6 +35,19 @@ def test_many_at_once_agree_on_one(tmp_path: Path) -> None:
     assert len(tokens) == 1
 
 
+def test_who_comes_second_takes_what_the_first_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, first = os.link, "f" * 43
+
+    def link(aside: Path, file: Path) -> None:
+        file.touch(0o600)
+        file.write_text(first)
+        real(aside, file)
+
+    monkeypatch.setattr("seawall.admin.tokenfile.os.link", link)
+    assert keep_token(tmp_path) == first
+    assert [file.name for file in tmp_path.iterdir()] == [TOKEN_FILE]
+
+
 def test_the_umask_does_not_open_it(tmp_path: Path) -> None:
     old = os.umask(0)
     try:

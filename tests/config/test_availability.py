@@ -28,8 +28,8 @@ def test_the_least_file_and_flags_run() -> None:
 
 
 def test_a_setting_that_is_given_is_refused_even_where_it_says_the_default() -> None:
-    with pytest.raises(ConfigError, match=r"t\.yaml:3:1: purge: is not available yet in this version"):
-        require_available(parse(LEAST + "purge: {lease: 5s}\n", "t.yaml"))
+    with pytest.raises(ConfigError, match=r"t\.yaml:3:9: store\.disk: is not available yet in this version"):
+        require_available(parse(LEAST + "store: {disk: {size: 2GiB}}\n", "t.yaml"))
 
 
 def test_only_what_the_started_nodes_need_counts() -> None:
@@ -64,7 +64,8 @@ def test_every_entry_of_the_list_can_strike() -> None:
     struck = {problem.path for problem in unavailable(parse(CONTRACT, "t.yaml"))}
     pool = "origins: {app: {urls: ['http://a', 'http://b']}}\nnodes: {x: {role: edge, listen: 'h:1', workers: 2,"
     own = " store: {memory: {eviction: tinylfu}, disk: {}, redis: {url: 'redis://a'}}}}\n"
-    struck |= {problem.path for problem in unavailable(parse(pool + own, "t.yaml"))}
+    shared = "store: {redis: {url: 'redis://a'}}\npurge: {journal: redis}\n"
+    struck |= {problem.path for problem in unavailable(parse(pool + own + shared, "t.yaml"))}
     names = ("shield-1", "edge-ams", "edge-nyc", "app", "x")
 
     def general(path: str) -> str:

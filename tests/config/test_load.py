@@ -222,6 +222,7 @@ def test_a_value_on_a_terminal_moves_no_cursor() -> None:
     assert "\x1b" not in told
     assert "\x9b" not in told
     assert "\\x1b[2J" in told
+    assert "\x1b" not in "".join(map(str, problems('"\\e[2J": 1\n')))
 
 
 def test_a_tree_knows_where_its_settings_stand() -> None:

@@ -19,9 +19,10 @@ from typing import TextIO
 
 import msgspec
 
-from origin_stub.body import body_bytes
+from origin_stub.body import body_bytes, body_key
 
 ORIGIN = "origin"  # the name under which faults speak of it
+SELECTING = "accept-language"  # the request field that selects a variant
 
 
 class _Record(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True, forbid_unknown_fields=True):
@@ -84,7 +85,8 @@ class PurgeState(StrEnum):
 class Purge(_Record, frozen=True, tag="P"):
     """A purge and one answer to it. A receipt that was asked for again later is another one with the same `sent_at`.
 
-    `nodes` is the state that the receipt gave each node. `via` is the node that was asked.
+    `nodes` is the state that the receipt gave each node. `via` is the node that was asked. `waited` is whether the
+    caller asked to wait until all nodes are settled.
     """
 
     id: int
@@ -98,6 +100,7 @@ class Purge(_Record, frozen=True, tag="P"):
     prefixes: tuple[str, ...] = ()
     everything: bool = False
     soft: bool = False
+    waited: bool = True
     why: str = ""
 
     def names(self, key: Key) -> bool:
@@ -131,6 +134,11 @@ class Read(_Record, frozen=True, tag="R"):
     why: str = ""
 
     @property
+    def hit(self) -> bool:
+        """Did the node nearest to the client call it fresh and from its own store?"""
+        return self.x_cache.rpartition(",")[2].strip() == "HIT"
+
+    @property
     def said_stale(self) -> bool:
         """Did the answer say that it was stale? One word a tier, the nearest to the client last.
 
@@ -149,14 +157,16 @@ class FaultKind(StrEnum):
 
 
 class Fault(_Record, frozen=True, tag="F"):
-    """Something was wrong at `node` (which can be ORIGIN) at least from `began_at` to `ended_at`.
+    """Something was wrong at `node` (which can be ORIGIN): certainly from `began_at` to `ended_at`, and at no time
+    before `struck_at` or after `recovered_at`.
 
-    FREEZE and KILL: the process certainly did nothing in between, so `began_at` is after it had stopped and
+    FREEZE and KILL: the process did nothing in between, so `began_at` is after it was seen to have stopped and
     `ended_at` before it could go on. `recovered_at` is when it was seen to serve again.
     """
 
     kind: FaultKind
     node: str
+    struck_at: float
     began_at: float
     ended_at: float
     recovered_at: float
@@ -259,6 +269,7 @@ def digest_of(octets: bytes) -> str:
 
 
 @lru_cache(maxsize=1 << 17)
-def digest_of_body(body_key: str, version: int, size: int) -> str:
-    """The digest of the body that origin_stub makes of these."""
-    return digest_of(body_bytes(body_key, version, size))
+def digest_of_body(key: str, variant: str, version: int, size: int) -> str:
+    """The digest of the body that origin_stub makes of these; what tells its variants apart is SELECTING."""
+    selecting = f"{SELECTING}={variant}" if variant else ""
+    return digest_of(body_bytes(body_key(key, selecting), version, size))

@@ -10,6 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -36,6 +38,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def fetch(url: str) -> tuple[int, Mapping[str, str], bytes]:
+    """Status, fields and body of a GET, whatever the status."""
+
+    def blocking() -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, dict(answer.headers), answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, dict(error.headers), error.read()
+
+    return await asyncio.to_thread(blocking)
 
 
 class Running:

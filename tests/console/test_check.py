@@ -15,7 +15,7 @@ LATER = "origins: {app: {url: 'http://a'}}\nnodes: {s: {role: shield, listen: '1
 def test_the_demo_is_valid(tmp_path: Path) -> None:
     ended = run(tmp_path, "check", "configs/demo.yaml")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("configs/demo.yaml: valid; 1 origin, 0 routes, 2 nodes")
+    assert ended.stdout.startswith("configs/demo.yaml: valid; 1 origin, 0 routes, 4 nodes")
     assert "note" not in ended.stdout
 
 

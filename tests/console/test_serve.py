@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-from tests.console.command import free_port, run, running
+from tests.console.command import fetch, free_port, run, running
 from tests.structure.sources import ROOT
 
 STUB = "origins: {app: {url: 'http://127.0.0.1:1'}}\nnodes: {app: {role: origin-stub, listen: '127.0.0.1:0'}}\n"
@@ -29,7 +27,7 @@ STUB = "origins: {app: {url: 'http://127.0.0.1:1'}}\nnodes: {app: {role: origin-
         (("--origin", "127.0.0.1:3000"), "--origin: '127.0.0.1:3000' is not an address"),
         (("--origin", "http://a", "--listen", "8080"), "write 127.0.0.1:8080"),
         (("--origin", "http://a", "--workers", "2"), "workers: is not available yet in this version"),
-        (("--origin", "http://a", "--workers", "x"), "'x' is not a valid int"),
+        (("--origin", "http://a", "--workers", "x"), "Invalid value for '--workers'"),
         (("--config", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("--config", "configs/demo.yaml"), "--node is needed: configs/demo.yaml has"),
         (("--config", "configs/demo.yaml", "--node", "egde"), "did you mean edge?"),
@@ -67,10 +65,8 @@ async def test_an_edge_says_where_it_listens_once_it_does_and_drains_on_sigterm(
         ready = await node.event("ready")
         assert set(ready) == {"event", "listen", "admin", "node"}
         assert ready["node"] == "one"
-        with urllib.request.urlopen(f"http://{ready['admin']}/readyz") as answer:
-            assert answer.status == 200
-        with pytest.raises(urllib.error.HTTPError, match="502"):  # nobody is at port 1
-            urllib.request.urlopen(f"http://{ready['listen']}/")
+        assert (await fetch(f"http://{ready['admin']}/readyz"))[0] == 200
+        assert (await fetch(f"http://{ready['listen']}/"))[0] == 502  # nobody is at port 1
         stat = run(tmp_path, "stat", "--admin", f"http://{ready['admin']}", "--json")
         assert json.loads(stat.stdout)["requests"]["ERROR"] == 1, stat.stderr
         shown = run(tmp_path, "stat", SEAWALL_ADMIN=f"http://{ready['admin']}")
@@ -99,8 +95,7 @@ async def test_an_origin_stub_of_the_file_is_a_node_like_others(tmp_path: Path) 
     file.write_text(STUB)
     async with running(tmp_path, "serve", "--config", str(file), "--json") as node:
         ready = await node.event("ready")
-        with urllib.request.urlopen(f"http://{ready['listen']}/make/x?size=3") as answer:
-            assert len(answer.read()) == 3
+        assert len((await fetch(f"http://{ready['listen']}/make/x?size=3"))[2]) == 3
         assert await node.end(signal.SIGINT) == 0
 
 
@@ -113,7 +108,7 @@ async def test_secrets_that_are_not_there_are_wrong_configuration(tmp_path: Path
     )
     ended = run(tmp_path, "serve", "--config", str(file))
     assert ended.returncode == 2
-    assert f"{file}:3:30: admin.tokens[0].env: the environment variable NO_SUCH_TOKEN is not set" in ended.stderr
+    assert f"{file}:3:29: admin.tokens[0].env: the environment variable NO_SUCH_TOKEN is not set" in ended.stderr
 
 
 def test_a_token_file_that_others_can_read_is_no_trace(tmp_path: Path) -> None:

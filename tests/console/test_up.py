@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
-import urllib.request
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,8 +16,7 @@ import pytest
 from console.supervisor import Died, Event, Output, Ready, StartFailed, Stopped, Supervisor, environment
 from console.up import drain_order
 from seawall.config.load import parse
-from tests.console.command import free_port, run, running
-from tests.structure.sources import ROOT
+from tests.console.command import fetch, free_port, run, running
 
 
 def topology(tmp_path: Path, port: int) -> str:
@@ -46,8 +46,8 @@ async def test_all_nodes_serve_and_all_are_stopped(tmp_path: Path) -> None:
         listening = {node["node"]: node["listen"] for node in nodes}
         assert set(listening) == {"app", "one"}
         for expected in ("MISS", "HIT"):
-            with urllib.request.urlopen(f"http://{listening['one']}/make/x?max-age=60") as answer:
-                assert answer.headers["X-Cache"] == expected
+            _, fields, _ = await fetch(f"http://{listening['one']}/make/x?max-age=60")
+            assert fields["X-Cache"] == expected
         assert await up.end(signal.SIGINT) == 0
         assert [await up.event("stopped", node=name) for name in ("one", "app")]  # whom clients ask drains first
     for address in listening.values():
@@ -90,9 +90,8 @@ async def test_people_get_a_table_and_a_line_to_try(tmp_path: Path) -> None:
 
 # --- the supervisor alone, with scripts for nodes ---
 
-SAY_READY = (
-    "import json; print(json.dumps({'event': 'ready', 'listen': 'x', 'pid': __import__('os').getpid()}), flush=True)"
-)
+SAY_READY = "import json; print(json.dumps({'event': 'ready', 'listen': 'x'}), flush=True)"
+STAY = "\nimport time\nwhile True: time.sleep(60)"
 
 
 class Story:
@@ -119,8 +118,6 @@ class Story:
 
 
 def supervisor(story: Story, programs: Mapping[str, str]) -> Supervisor:
-    import sys
-
     commands = {name: (sys.executable, "-S", "-c", program) for name, program in programs.items()}
     return Supervisor(commands, story.observe, environment())
 
@@ -128,7 +125,7 @@ def supervisor(story: Story, programs: Mapping[str, str]) -> Supervisor:
 async def test_a_node_that_dies_is_reported_and_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.supervisor.FIRST_PAUSE", 0.01)
     story = Story()
-    supervised = supervisor(story, {"a": f"{SAY_READY}; import time; time.sleep(60)"})
+    supervised = supervisor(story, {"a": f"{SAY_READY}{STAY}"})
     up = asyncio.Event()
     running_ = asyncio.create_task(supervised.run(up.set, [["a"]], 5))
     await up.wait()
@@ -159,7 +156,7 @@ async def test_pauses_grow_while_it_keeps_dying(monkeypatch: pytest.MonkeyPatch)
 
 async def test_a_start_that_fails_stops_what_had_started() -> None:
     story = Story()
-    programs = {"good": f"{SAY_READY}; import time; time.sleep(60)", "bad": "raise SystemExit(7)"}
+    programs = {"good": f"{SAY_READY}{STAY}", "bad": "raise SystemExit(7)"}
     supervised = supervisor(story, programs)
     with pytest.raises(StartFailed, match="bad ended with exit code 7 before it was ready"):
         await supervised.run(lambda: None, [["good"], ["bad"]], 5)
@@ -176,7 +173,8 @@ async def test_a_node_that_never_gets_ready_is_given_up(monkeypatch: pytest.Monk
 
 async def test_a_second_stop_ends_a_node_that_will_not_drain() -> None:
     story = Story()
-    stubborn = f"import signal, time; signal.signal(15, lambda *_: print('no', flush=True)); {SAY_READY}\nwhile True: time.sleep(60)"
+    says_no = "import signal; signal.signal(15, lambda *_: print('no', flush=True))"
+    stubborn = f"{says_no}; {SAY_READY}{STAY}"
     supervised = supervisor(story, {"a": stubborn})
     up = asyncio.Event()
     running_ = asyncio.create_task(supervised.run(up.set, [["a"]], 60))
@@ -190,7 +188,7 @@ async def test_a_second_stop_ends_a_node_that_will_not_drain() -> None:
 
 async def test_a_node_that_drains_too_long_is_ended() -> None:
     story = Story()
-    stubborn = f"import signal, time; signal.signal(15, signal.SIG_IGN); {SAY_READY}\nwhile True: time.sleep(60)"
+    stubborn = f"import signal; signal.signal(15, signal.SIG_IGN); {SAY_READY}{STAY}"
     supervised = supervisor(story, {"a": stubborn})
     up = asyncio.Event()
     running_ = asyncio.create_task(supervised.run(up.set, [["a"]], 0.05))
@@ -202,7 +200,7 @@ async def test_a_node_that_drains_too_long_is_ended() -> None:
 
 async def test_a_cancelled_supervisor_leaves_nobody_behind() -> None:
     story = Story()
-    supervised = supervisor(story, {"a": f"{SAY_READY}; import time; time.sleep(60)"})
+    supervised = supervisor(story, {"a": f"{SAY_READY}{STAY}"})
     up = asyncio.Event()
     running_ = asyncio.create_task(supervised.run(up.set, [["a"]], 5))
     await up.wait()
@@ -215,7 +213,8 @@ async def test_a_cancelled_supervisor_leaves_nobody_behind() -> None:
 
 async def test_lines_are_passed_on_with_the_name_of_who_said_them() -> None:
     story = Story()
-    program = f"import sys; print('before'); print('x' * 3_000_000); print('err', file=sys.stderr, flush=True); {SAY_READY}; import time; time.sleep(60)"
+    speaks = "import sys; print('before'); print('x' * 3_000_000); print('err', file=sys.stderr, flush=True)"
+    program = f"{speaks}; {SAY_READY}{STAY}"
     supervised = supervisor(story, {"a": program})
     up = asyncio.Event()
     running_ = asyncio.create_task(supervised.run(up.set, [["a"]], 5))
@@ -229,19 +228,20 @@ async def test_lines_are_passed_on_with_the_name_of_who_said_them() -> None:
 async def test_nodes_end_when_their_supervisor_was_killed(tmp_path: Path) -> None:
     file = topology(tmp_path, free_port())
     async with running(tmp_path, "up", file, "--only", "app", "--json") as up:
-        nodes = (await up.event("up"))["nodes"]
-        assert isinstance(nodes, list)
-        host, _, port = str(nodes[0]["listen"]).rpartition(":")
-        await up.end(signal.SIGKILL)
-        # The node holds the other ends of nothing of ours but its own port: wait until that is free.
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection(host, int(port))
-                except ConnectionRefusedError:
-                    break
-                writer.close()
-                await asyncio.sleep(0.02)
+        node = await up.event("ready")
+        pid = node["pid"]
+        assert isinstance(pid, int)
+        handle = os.pidfd_open(pid)  # readable once the process has ended, whoever its parent is by then
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(handle, ended.set)
+        try:
+            await up.end(signal.SIGKILL)
+            await asyncio.wait_for(ended.wait(), 20)
+        finally:
+            asyncio.get_running_loop().remove_reader(handle)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
 
 
 def test_whom_nobody_asks_drains_first_and_origins_last() -> None:
@@ -257,7 +257,3 @@ nodes:
     found = parse(text, "t.yaml")
     assert drain_order(found, list(found.nodes)) == [["one", "two"], ["near"], ["far"], ["app"]]
     assert drain_order(found, ["app", "one"]) == [["one"], ["app"]]
-
-
-def test_the_repository_is_where_the_command_runs() -> None:
-    assert (ROOT / "configs" / "demo.yaml").is_file()

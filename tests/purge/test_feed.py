@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from seawall.purge.applied import Applied
-from seawall.purge.hub import Drop, Fenced
+from seawall.purge.hub import Drop, Fenced, Send
+from seawall.purge.hubfeed import Confirmed
 from seawall.purge.lease import Lease, margin
 from seawall.purge.messages import (
     Confirm,
@@ -20,7 +21,7 @@ from seawall.purge.messages import (
     heard_by_hub,
     heard_by_node,
 )
-from seawall.purge.nodefeed import Broken, NodeFeed
+from seawall.purge.nodefeed import Broken, Forget, NodeFeed, Purge
 from seawall.purge.order import Order
 from seawall.purge.receipts import State
 from seawall.purge.selection import Selection
@@ -234,6 +235,76 @@ def test_a_second_process_of_a_node_does_not_speak_for_the_first() -> None:
     assert topology.states(1)["far-1"] == "applied"
 
 
+def test_what_a_second_process_confirmed_is_not_believed_of_a_third() -> None:
+    """The third came up with an older disk; that the lease of the first has run out says nothing about it."""
+    topology = Topology({"n": 0})
+    hub, now = topology.hub, topology.now
+    hub.greeted(Hello("n", "first", "", 0), now)
+    hub.received("n", Confirm(0, resets=1), now)
+    hub.received("n", Ping(0.0), now)  # trusted until now + LEASE
+    now += 3.0
+    hub.greeted(Hello("n", "second", topology.log.id, 0), now)
+    order = topology.log.append()
+    hub.ordered(order.number, now)
+    hub.applied_here(order.number, 0, 0, now)
+    assert hub.received("n", Confirm(1), now) == []
+    hub.greeted(Hello("n", "third", topology.log.id, 0), now)
+    echo = hub.received("n", Ping(0.0), now)[0]
+    assert isinstance(echo, Send)
+    assert echo.message == Echo(0.0, LEASE)
+    assert [act for act in hub.tick(now + 2.5) if isinstance(act, Confirmed) and act.number == 1] == []
+
+
+def test_a_goodbye_of_one_process_is_none_of_another() -> None:
+    topology, nodes = running()
+    old = nodes["far-1"]
+    assert old.connection is not None
+    topology.cut(old.connection)
+    new = topology.start("far-1", sole=False, zombie=True)
+    connection = topology.connect(new)
+    topology.flow()
+    connection.node_says(new.feed.leave())
+    topology.flow()
+    topology.purge()
+    topology.flow()
+    assert topology.holds(old)
+    assert topology.states(1)["far-1"] == "pending"
+
+
+def test_a_restarted_hub_does_not_take_a_node_for_new_that_an_earlier_hub_gave_a_lease() -> None:
+    topology, nodes = running()
+    topology.restart_hub()
+    mid = nodes["mid"]
+    connection = topology.connect(mid)
+    topology.hub_hears(connection)  # hello: it is sole, and still trusts its cache
+    topology.cut(connection)
+    topology.purge()
+    assert topology.holds(mid)
+    assert topology.states(1)["mid"] == "pending"
+    topology.truth_holds()
+
+
+def test_a_node_that_was_just_restarted_applies_a_purge_and_is_not_written_off() -> None:
+    """It holds no lease yet, so it is as good as fenced; but `complete` is the better answer, and near."""
+    topology, _ = running()
+    again = topology.start("mid")
+    connection = topology.connect(again)
+    topology.hub_hears(connection)
+    topology.purge()
+    assert topology.states(1)["mid"] == "pending"
+    topology.flow()
+    assert receipt_state(topology, 1) is State.COMPLETE
+
+
+def test_a_node_that_was_restarted_and_died_before_it_had_a_lease_holds_no_purge_up() -> None:
+    topology, _ = running()
+    connection = topology.connect(topology.start("far-1"))
+    topology.hub_hears(connection)
+    topology.cut(connection)
+    topology.purge()
+    assert topology.states(1)["far-1"] == "fenced"
+
+
 def test_a_node_that_says_goodbye_holds_no_purge_up() -> None:
     topology, nodes = running()
     far = nodes["far-1"]
@@ -278,6 +349,21 @@ def test_a_replaced_journal_makes_everything_stale_though_its_numbers_fit() -> N
         assert (process.applied.journal, process.applied.number) == (topology.log.id, 2)
         assert process.applied.generation == 2
     topology.truth_holds()
+
+
+def test_no_lease_before_a_reset_is_done_though_the_new_journal_is_empty() -> None:
+    topology, nodes = running({"mid": 0})
+    mid = nodes["mid"]
+    topology.restart_hub(replaced=True)
+    connection = topology.connect(mid)
+    topology.hub_hears(connection)  # hello
+    topology.hub_hears(connection)  # ping
+    messages = [heard_by_node(line) for line in connection.to_node]
+    assert [message.grant for message in messages if isinstance(message, Echo)] == [0.0]
+    topology.flow()
+    topology.wait(1.0)
+    topology.flow()
+    assert mid.lease.until == topology.now + mid.offset + LEASE
 
 
 def test_a_node_ahead_of_a_hub_that_was_restored_from_a_backup_starts_afresh() -> None:
@@ -422,6 +508,44 @@ def test_a_node_is_not_ready_by_the_numbers_of_another_journal() -> None:
     assert node.done_number is None
     node.lost()
     assert node.connected(102.0)[0] == Hello("n", "s", "", 0)
+
+
+def test_an_order_of_a_journal_that_is_gone_is_not_confirmed_to_the_new_one() -> None:
+    node = feed()
+    node.received(Welcome("j", 6, 5.0), 101.0)
+    [purge] = node.received(Orders((order(6),)), 101.0)
+    node.lost()
+    node.connected(102.0)
+    node.received(Welcome("k", 6, 5.0), 102.0)
+    assert isinstance(purge, Purge)
+    assert node.done(purge, 1, 1, 102.0) == []
+    assert not node.ready
+
+
+def test_only_the_last_of_two_resets_counts() -> None:
+    node = feed()
+    node.received(Welcome("j", 12, 5.0), 101.0)
+    [first] = node.received(Reset("j", 9, "why"), 101.0)
+    [second] = node.received(Reset("j", 12, "why"), 101.0)
+    assert isinstance(first, Forget)
+    assert isinstance(second, Forget)
+    assert node.done(first, None, None, 102.0) == []
+    assert not node.ready
+    assert node.done(second, None, None, 102.0)[0] == Confirm(12, resets=2)
+    assert node.ready
+
+
+def test_orders_behind_a_reset_are_confirmed_after_it_each_by_itself() -> None:
+    node = feed()
+    node.received(Welcome("j", 10, 5.0), 101.0)
+    [forget] = node.received(Reset("j", 9, "why"), 101.0)
+    [purge] = node.received(Orders((order(10),)), 101.0)
+    assert isinstance(forget, Forget)
+    assert isinstance(purge, Purge)
+    assert node.done(forget, 4, 40, 102.0)[0] == Confirm(9, 4, 40, resets=1)
+    assert not node.ready
+    assert node.done(purge, 2, 20, 102.0)[0] == Confirm(10, 2, 20, resets=1)
+    assert node.ready
 
 
 def test_a_confirmation_that_crosses_a_reset_is_void() -> None:

@@ -33,6 +33,8 @@ from seawall.purge.selection import Selection
 LEASE = 5.0
 OWN = "hub"
 
+Uid = tuple[str, int]  # an order: its journal and its number
+
 
 class Log:
     """A journal in memory."""
@@ -83,18 +85,15 @@ class Connection:
 class Process:
     """One process of a node, with its own clock, and what it has covered in truth: (journal, number) of orders."""
 
-    def __init__(
-        self, name: str, session: str, applied: Applied, covered: set[object], offset: float, sole: bool
-    ) -> None:
+    def __init__(self, name: str, session: str, applied: Applied, covered: set[Uid], offset: float, sole: bool) -> None:
         self.name = name
         self.applied = applied
         self.lease = Lease(LEASE)
         self.feed = NodeFeed(name, session, applied, self.lease, sole=sole)
-        self.covered = covered  # memory and flights
-        self.durable = set(covered)  # and disk
+        self.covered = covered  # memory, disk and flights: nothing that these orders purged can be served
         self.offset = offset
         self.acts: deque[Purge | Forget] = deque()
-        self.covering: deque[set[object]] = deque()
+        self.covering: deque[set[Uid]] = deque()
         self.connection: Connection | None = None
         self.frozen = False
         self.handed = applied.number  # the last order that it was given to apply
@@ -109,7 +108,7 @@ class Topology:
         self.ranks = ranks
         self.counter = itertools.count(1)
         self.log = Log("journal-0")
-        self.written: dict[object, float] = {}
+        self.written: dict[Uid, float] = {}
         self.receipts = Receipts()
         self.hub = Hub(self.log, OWN, ranks, LEASE, self.now, first_ever=first_ever)
         self.heard: dict[str, Connection] = {}  # newest greeted connection by node
@@ -183,7 +182,7 @@ class Topology:
         elder = next((each for each in reversed(self.living) if each.name == name), None)
         if elder is not None:
             if keep and elder.journal_done[0]:
-                applied, covered = Applied(*elder.journal_done), set(elder.durable)
+                applied, covered = Applied(*elder.journal_done), set(elder.covered)
             if not zombie:
                 for each in [each for each in self.living if each.name == name]:
                     self.kill(each)
@@ -243,7 +242,7 @@ class Topology:
         for act in process.feed.received(message, self.now + process.offset):
             match act:
                 case Purge(order, _):
-                    covers: set[object] = {(self.log.id, order.number)}
+                    covers: set[Uid] = {(self.log.id, order.number)}
                     assert order.number == process.handed + 1, "not dense, or twice"
                     process.handed = order.number
                 case Forget(number):
@@ -251,7 +250,6 @@ class Topology:
                     process.handed = number
                 case Broken(why):
                     raise AssertionError(f"the node broke with its hub: {why}")
-            process.covered |= covers
             process.acts.append(act)
             process.covering.append(covers)
 
@@ -259,7 +257,7 @@ class Topology:
         if process.frozen or not process.acts:
             return
         act = process.acts.popleft()
-        process.durable |= process.covering.popleft()
+        process.covered |= process.covering.popleft()
         said = process.feed.done(act, 1, 10, self.now + process.offset)
         done = process.feed.done_number
         process.journal_done = ("", 0) if done is None else (process.applied.journal, done)
@@ -304,7 +302,7 @@ class Topology:
                 if order in process.covered:
                     continue
                 assert self.now < written + LEASE + margin(LEASE), f"{process.name} trusts what {order} purged"
-                journal, number = order  # type: ignore[misc]
+                journal, number = order
                 if journal != self.log.id or (receipt := self.receipts.get(number)) is None:
                     continue
                 told = next(node for node in receipt.nodes if node.node == process.name)

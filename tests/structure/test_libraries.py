@@ -22,8 +22,7 @@ LIBRARIES = {
     "aiohttp": (
         "seawall/admin/",
         "seawall/engine/",
-        "seawall/purge/hubfeed.py",
-        "seawall/purge/nodefeed.py",
+        "seawall/purge/link.py",
         "origin_stub/",
         *ROLES,
     ),

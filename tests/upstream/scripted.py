@@ -93,7 +93,9 @@ async def origin(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIter
     server = await asyncio.start_server(it.accept, "127.0.0.1", 0, ssl=tls, limit=2**20)
     it.port = server.sockets[0].getsockname()[1]
     try:
-        yield it
+        # pytest-timeout's signal does not get through uvloop while nothing happens there: a hang must fail, too.
+        async with asyncio.timeout(20):
+            yield it
     finally:
         server.close()
         for task in list(it.tasks):

@@ -71,12 +71,12 @@ async def test_an_interim_response_renews_the_patience_for_the_first_byte() -> N
     async def script(peer: Peer) -> None:
         await peer.head()
         for _ in range(4):
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.1)
             await peer.send(b"HTTP/1.1 102 Processing\r\n\r\n")
         await peer.send(OK)
         await peer.left()
 
-    async with stage(script, timeouts=Timeouts(first_byte=0.15)) as pool:
+    async with stage(script, timeouts=Timeouts(first_byte=0.3)) as pool:
         assert await whole((await pool.exchange(request(), None)).body) == b"hello"
 
 
@@ -126,7 +126,7 @@ async def test_a_body_that_keeps_moving_may_take_its_time() -> None:
             await peer.send(b"x")
         await peer.left()
 
-    async with stage(script, timeouts=Timeouts(idle=0.15)) as pool:
+    async with stage(script, timeouts=Timeouts(idle=0.25)) as pool:
         assert await whole((await pool.exchange(request(), None)).body) == b"x" * 8
 
 

@@ -1,0 +1,13 @@
+"""A shield as a process: the node before the origin, whose clients are other nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from roles.node import ReadyInfo, run_node
+from seawall.config.schema import Topology
+
+
+def run_shield(topology: Topology, node_name: str, *, on_ready: Callable[[ReadyInfo], None]) -> int:
+    """Runs the node until SIGTERM or SIGINT; the exit code. Raises what CachingNode.run raises."""
+    return run_node(topology, node_name, on_ready)
