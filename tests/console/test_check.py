@@ -9,7 +9,10 @@ from tests.console.command import run
 from tests.structure.sources import ROOT
 
 WRONG = "origins:\n  app: {url: 'http://a'}\nroutes:\n  - stale_while_revalidat: 60s\n"
-LATER = "origins: {app: {url: 'http://a'}}\nnodes: {s: {role: shield, listen: '127.0.0.1:1'}}\n"
+LATER = (
+    "origins: {app: {url: 'http://a'}}\nnodes: {e: {role: edge, listen: '127.0.0.1:1'}}\n"
+    "store: {redis: {url: 'redis://127.0.0.1:6379/0'}}\n"
+)
 
 
 def test_the_demo_is_valid(tmp_path: Path) -> None:
@@ -48,10 +51,10 @@ def test_what_cannot_run_yet_is_valid_and_noted(tmp_path: Path) -> None:
     ended = run(tmp_path, "check", str(file))
     assert ended.returncode == 0
     assert "note: " in ended.stdout
-    assert "nodes.s.role: is not available yet in this version" in ended.stdout
+    assert "store.redis: is not available yet in this version" in ended.stdout
     refused = run(tmp_path, "up", str(file))
     assert refused.returncode == 2
-    assert "nodes.s.role: is not available yet in this version" in refused.stderr
+    assert "store.redis: is not available yet in this version" in refused.stderr
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ STUB = "origins: {app: {url: 'http://127.0.0.1:1'}}\nnodes: {app: {role: origin-
         (("--origin", "http://a", "--workers", "x"), "Invalid value for '--workers'"),
         (("--config", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("--config", "configs/demo.yaml"), "--node is needed: configs/demo.yaml has"),
-        (("--config", "configs/demo.yaml", "--node", "egde"), "did you mean edge?"),
+        (("--config", "configs/demo.yaml", "--node", "edge-asm"), "did you mean edge-ams?"),
         (("--no-such-flag",), "No such option"),
     ],
 )
