@@ -54,6 +54,14 @@ conformance: $(RUN) $(NODE)
 conformance-baseline: $(RUN) $(NODE)
 	@$(BIN)/python -m tests.conformance.run --update-baseline
 
+# The long randomised run over real processes, and the offline checker over what it saw. Two to five minutes.
+.PHONY: consistency
+consistency: READS ?= 200000
+consistency: PURGES ?= 2000
+consistency: SEED ?= 1
+consistency: $(TEST)
+	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) $(ARGS)
+
 clean:
 	rm -rf $(VENV) $(SUITE)/node_modules build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ import uvloop
 
 from roles.purging import allowed_to_purge, nodes_secret, open_service, standing_of
 from roles.rules import rules_for
-from roles.ways import ways_of
+from roles.ways import ways_of, wire_of
 from roles.wiring import limits_for, router_for
 from seawall.admin.tokenfile import keep_token, leave_note, remove_note
 from seawall.admin.tokens import EVERYTHING, Tokens, nodes_token
@@ -103,7 +103,8 @@ class CachingNode:
             log = self._open_log()
             if log is not None:
                 parts.callback(log.close)
-            ways = ways_of(topology, settings, secret)
+            wire = wire_of(settings)
+            ways = ways_of(topology, settings, secret, wire)
             parts.push_async_callback(ways.close)
             ways.start()
             engine = Engine(
@@ -119,7 +120,7 @@ class CachingNode:
                 peers=Peers(secret),
             )
             parts.push_async_callback(engine.close)
-            service = await open_service(topology, self.name, standing, engine.purger, secret)
+            service = await open_service(topology, self.name, standing, engine.purger, secret, wire)
             tokens = self._tokens(secret)
             handler = with_purge(engine.handle, service, allowed_to_purge(topology, tokens))
             self._server = server = Server(handler, limits=limits_for(topology.limits), name=self.name, clock=clock)

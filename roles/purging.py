@@ -16,9 +16,11 @@ from seawall.engine.purger import Purger
 from seawall.engine.purgerequest import Allowed
 from seawall.engine.standing import Standing
 from seawall.purge.applied import Applied
+from seawall.purge.distant import Distance
 from seawall.purge.lease import Lease
 from seawall.purge.leaseclock import lease_clock
 from seawall.purge.service import PurgeService, open_hub, open_member
+from seawall.upstream.link import Wire
 
 JOURNAL = "journal"
 LOCK = "node.lock"
@@ -39,7 +41,7 @@ def standing_of(topology: Topology, name: str) -> Standing:
 
 
 async def open_service(
-    topology: Topology, name: str, standing: Standing, purger: Purger, secret: str | None
+    topology: Topology, name: str, standing: Standing, purger: Purger, secret: str | None, wire: Wire | None
 ) -> PurgeService:
     """The hub's journal, in the node's data directory, or a feed from the hub. Raises JournalError."""
     numbering = hub(topology)
@@ -69,6 +71,7 @@ async def open_service(
         lease=standing.lease,
         forgetter=purger,
         sole=_only_one(data),
+        distance=None if wire is None else Distance(wire.there.arrives_at, wire.back.arrives_at),
     )
 
 

@@ -67,7 +67,12 @@ class Ways:
             await upstream.close()
 
 
-def ways_of(topology: schema.Topology, node: schema.Node, secret: str | None) -> Ways:
+def wire_of(node: schema.Node) -> Wire | None:
+    """The network between this node and its parents, where the file makes it worse than it is."""
+    return None if node.link is None else Wire(_link(node.link))
+
+
+def ways_of(topology: schema.Topology, node: schema.Node, secret: str | None, wire: Wire | None = None) -> Ways:
     """The ways of this node. `secret` is what its parents know it by; needed where it has any."""
     owned: list[Upstream] = []
     probers: list[Prober] = []
@@ -75,42 +80,40 @@ def ways_of(topology: schema.Topology, node: schema.Node, secret: str | None) ->
     if not node.parents:
         return Ways(straight, owned, probers)
     assert secret is not None  # noqa: S101 (whoever starts a node with parents has read it)
-    parents = _parents(topology, node, secret, owned)
+    parents = _parents(topology, node, secret, wire, owned)
     ways = {}
     for name, way in straight.items():
         group = Group(
             [Member(parent, upstream, preferred=near) for parent, upstream, near in parents],
             pick=Pick.RING,
             fallback=way.foreground if node.origin_fallback else None,
-            failing=GATEWAY_FAILURES,
         )
         ways[name] = Way(group, group)
-        probers.append(_parents_prober(topology, node, group, owned))
+        probers.append(_parents_prober(topology, node, group))
     return Ways(ways, owned, probers)
 
 
-def pool_for(origin: schema.Origin, url: OriginUrl) -> Pool:
-    """Connections to one address of an origin, as its settings say."""
+def pool_for(origin: schema.Origin, url: OriginUrl, most: int | None = None) -> Pool:
+    """Connections to one address of an origin, as its settings say; `most` of them where it is given."""
     return Pool(
         Address.parse(str(url)),
         Timeouts(connect=origin.timeouts.connect, first_byte=origin.timeouts.first_byte, idle=origin.timeouts.idle),
-        max_connections=origin.max_connections,
+        max_connections=most or origin.max_connections,
         ssl=_tls(origin.tls) if url.scheme == "https" else None,
     )
 
 
 def _straight(origin: schema.Origin, owned: list[Upstream], probers: list[Prober]) -> Way:
     pools = {str(url): pool_for(origin, url) for url in origin.addresses}
-    upstream: Upstream
-    if len(pools) == 1 and origin.health is None:
-        (upstream,) = pools.values()
-    else:
-        group = Group(
-            [Member(name, pool) for name, pool in pools.items()], pick=Pick.ROUND_ROBIN, failing=GATEWAY_FAILURES
-        )
-        upstream = group
-        if origin.health is not None:
-            probers.append(_origin_prober(origin, origin.health, group, pools))
+    # A group of one too: its breaker answers at once for an origin that refuses connections (HAZARDS F01).
+    group = Group(
+        [Member(name, pool) for name, pool in pools.items()],
+        pick=Pick.ROUND_ROBIN,
+        failing=GATEWAY_FAILURES if len(pools) > 1 else frozenset(),
+    )
+    if origin.health is not None:
+        probers.append(_origin_prober(origin, origin.health, group))
+    upstream: Upstream = group
     owned.append(upstream)
     if origin.host is not None:
         upstream = Hosted(upstream, origin.host)
@@ -119,26 +122,20 @@ def _straight(origin: schema.Origin, owned: list[Upstream], probers: list[Prober
     return Way(gate.foreground(upstream), gate.background(upstream))
 
 
-def _origin_prober(origin: schema.Origin, health: schema.Health, group: Group, pools: Mapping[str, Pool]) -> Prober:
-    targets = [
-        Target(
-            name,
-            pool,
-            origin.host or pool.address.authority,
-            health.path,
-            group.members[name].probed,
-            scheme=pool.address.scheme,
-        )
-        for name, pool in pools.items()
-    ]
+def _origin_prober(origin: schema.Origin, health: schema.Health, group: Group) -> Prober:
+    targets = []
+    for url in origin.addresses:
+        pool = pool_for(origin, url, most=1)  # of its own: a pool that is full of work must not look ill
+        member = group.members[str(url)]
+        authority = origin.host or pool.address.authority
+        targets.append(Target(str(url), pool, authority, health.path, member.probed, scheme=url.scheme))
     return Prober(targets, interval=health.interval, timeout=health.timeout)
 
 
 def _parents(
-    topology: schema.Topology, node: schema.Node, secret: str, owned: list[Upstream]
+    topology: schema.Topology, node: schema.Node, secret: str, wire: Wire | None, owned: list[Upstream]
 ) -> list[tuple[str, Upstream, bool]]:
     """Each parent's name, the way to it, and whether it is of our own region."""
-    wire = None if node.link is None else Wire(_link(node.link))
     found: list[tuple[str, Upstream, bool]] = []
     for name in node.parents:
         parent = topology.nodes[name]
@@ -156,7 +153,7 @@ def _parents(
     return found
 
 
-def _parents_prober(topology: schema.Topology, node: schema.Node, group: Group, owned: list[Upstream]) -> Prober:
+def _parents_prober(topology: schema.Topology, node: schema.Node, group: Group) -> Prober:
     """Asks each parent that has an admin port whether it is ready; one that drains or catches up is not asked."""
     targets = []
     for name in node.parents:
@@ -164,8 +161,7 @@ def _parents_prober(topology: schema.Topology, node: schema.Node, group: Group, 
         if admin is None:
             continue
         address = Address("http", admin.host, admin.port)
-        pool = Pool(address, Timeouts(connect=PARENT_PROBE_TIMEOUT), max_connections=2)
-        owned.append(pool)
+        pool = Pool(address, Timeouts(connect=PARENT_PROBE_TIMEOUT), max_connections=1)
         targets.append(Target(name, pool, address.authority, "/readyz", group.members[name].probed))
     return Prober(targets, interval=PARENT_PROBE_SECONDS, timeout=PARENT_PROBE_TIMEOUT)
 

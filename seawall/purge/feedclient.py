@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from random import random
 
 from seawall.purge import questions
+from seawall.purge.distant import Distance, DistantConnection
 from seawall.purge.forgetter import Forgetter, forget
 from seawall.purge.lease import Lease
 from seawall.purge.line import Connection, Frame, Line
@@ -33,8 +34,15 @@ class FeedClient:
     """Owner of the feed's task and connection. `now` is the lease's clock."""
 
     def __init__(
-        self, link: Link, feed: NodeFeed, lease: Lease, forgetter: Forgetter, now: Callable[[], float]
+        self,
+        link: Link,
+        feed: NodeFeed,
+        lease: Lease,
+        forgetter: Forgetter,
+        now: Callable[[], float],
+        distance: Distance | None = None,
     ) -> None:
+        self._distance = distance
         self._link = link
         self._feed = feed
         self._lease = lease
@@ -78,7 +86,9 @@ class FeedClient:
         pause = self._lease.seconds * FIRST_PAUSE
         while not self._closing:
             try:
-                connection = await self._link.feed()
+                connection: Connection = await self._link.feed()
+                if self._distance is not None:
+                    connection = DistantConnection(connection, self._distance)
                 try:
                     await self._talk(connection)
                 finally:

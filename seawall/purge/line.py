@@ -7,6 +7,7 @@ which changes what somebody knows of the orders, or a question beside it (questi
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,24 +40,25 @@ class Connection(Protocol):
 
 
 class Line:
-    """What is said on one connection, in order. `pump` belongs to whoever owns the connection."""
+    """What is said on one connection, in order. `pump` is run, and awaited, by whoever owns the connection."""
 
-    __slots__ = ("_finished", "_news", "_overfull", "_waiting", "connection")
+    __slots__ = ("_ended", "_finished", "_news", "_pump", "_waiting", "connection")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._waiting: list[Frame] = []
+        self._waiting: deque[Frame] = deque()
         self._news = asyncio.Event()
         self._finished = False
-        self._overfull = False
+        self._ended = False
+        self._pump: asyncio.Task[None] | None = None
 
     def say(self, frame: Frame) -> None:
-        """Puts it behind what waits. A line that is overfull ends."""
+        """Puts it behind what waits. A line on which too much waits ends: with a word left out it would be a lie."""
         if len(self._waiting) >= MOST_WAITING:
-            self._overfull = True
-        else:
+            self.end()
+        elif not self._ended:
             self._waiting.append(frame)
-        self._news.set()
+            self._news.set()
 
     def finish(self) -> None:
         """What waits is still said; then the line ends."""
@@ -64,17 +66,18 @@ class Line:
         self._news.set()
 
     def end(self) -> None:
-        """Ends the line; what waits is not said."""
+        """Ends the line, also where its peer takes nothing; what waits is not said. Not called by the pump's task."""
+        self._ended = True
         self._waiting.clear()
-        self.finish()
+        if self._pump is not None:
+            self._pump.cancel()
 
     async def pump(self) -> None:
         """Says what there is to say until the line ends."""
-        while not self._overfull:
+        self._pump = asyncio.current_task()
+        while not self._ended:
             while self._waiting:
-                said, self._waiting = self._waiting, []
-                for frame in said:
-                    await self.connection.send(frame)
+                await self.connection.send(self._waiting.popleft())
             if self._finished:
                 return
             self._news.clear()

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from seawall.purge.answered import Answered
 from seawall.purge.applied import Applied
 from seawall.purge.asked import Asked
+from seawall.purge.distant import Distance
 from seawall.purge.forgetter import Forgetter
 from seawall.purge.hubserver import HubServer
 from seawall.purge.hubservice import HubService
@@ -127,12 +128,14 @@ async def open_member(
     lease: Lease,
     forgetter: Forgetter,
     sole: bool = False,
+    distance: Distance | None = None,
     now: Callable[[], float] = lease_clock,
 ) -> MemberService:
     """A node that follows the hub at this admin address. Returns at once: it connects, and again, in the background.
 
     `now` is the clock that the lease is asked with. `sole`: say so only where no other process of this name can
-    still be serving, anywhere; the hub then need not wait for one lease before it believes this one.
+    still be serving, anywhere; the hub then need not wait for one lease before it believes this one. `distance`
+    makes the hub as far away as the topology's `link` says.
     """
     # Imported here: aiohttp's client costs 100 ms, and a node alone needs none of it.
     from seawall.purge.feedclient import FeedClient
@@ -141,6 +144,6 @@ async def open_member(
 
     link = Link(hub_url, secret, node)
     feed = NodeFeed(node, secrets.token_hex(8), applied, lease, sole=sole)
-    client = FeedClient(link, feed, lease, forgetter, now)
+    client = FeedClient(link, feed, lease, forgetter, now, distance)
     client.start()
     return MemberService(link, client)

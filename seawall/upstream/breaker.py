@@ -120,7 +120,7 @@ class Breaker:
             return False
         self.why = why
         self._failures += 1
-        if self.state is State.CLOSED and self._failures < self.fuse.after:
+        if self._failures < self.fuse.after:  # once open, only reached() brings it below that again
             return False
         lasts = min(self.fuse.open_for * 2.0**self._openings, self.fuse.open_most)
         self.state = State.OPEN

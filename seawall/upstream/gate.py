@@ -83,8 +83,8 @@ class Gate:
 
     async def take(self, *, background: bool = False) -> Slot:
         """A slot, after waiting for it where need be. Raises UpstreamError(QUEUE_FULL)."""
-        ahead = self._foreground or (background and self._background)
-        if not ahead and self._has_room(background):
+        # Nobody is overtaken: where somebody waits, there is no room for the likes of him, nor for a refresh.
+        if self._has_room(background):
             self._admit(background)
             return Slot(self, background)
         if self.waiting >= self.max_waiting and (background or not self._displace()):
@@ -131,7 +131,7 @@ class Gate:
     def _call_next(self) -> None:
         while self._foreground and self._has_room(background=False):
             self._call(self._foreground, background=False)
-        while not self._foreground and self._background and self._has_room(background=True):
+        while self._background and self._has_room(background=True):
             self._call(self._background, background=True)
 
     def _call(self, queue: _Queue, *, background: bool) -> None:
@@ -220,7 +220,7 @@ class Gated:
         except BaseException:
             slot.leave()
             raise
-        if answer.tunnel is not None or answer.body.length == 0:
+        if answer.body.length == 0:  # that of a tunnel too
             slot.leave()
             return answer
         return replace(answer, body=WatchedBody(answer.body, lambda _: slot.leave()))

@@ -212,7 +212,7 @@ class Group:
         if answer.head.status in self._failing:
             self._fail(member)
             return answer
-        if answer.tunnel is not None or answer.body.length == 0:
+        if answer.body.length == 0:  # that of a tunnel too
             member.health.succeeded()
             return answer
         return replace(answer, body=WatchedBody(answer.body, lambda ending: self._note_body(member, ending)))

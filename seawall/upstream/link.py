@@ -4,7 +4,7 @@ Knows no roles; what a line carries is octets. Invariants: nothing is lost, chan
 what is sent one after the other shares the bandwidth, whoever sends it.
 
 The model is TCP over a line, in `Line`: an octet leaves when those before it have left, and arrives
-`latency` later, give or take `jitter`; a lost packet costs its retransmission. Not modelled: the round trips
+`latency` and up to `jitter` later; what is lost costs one retransmission. Not modelled: the round trips
 of opening a connection, and slow start.
 
 Requests and answers are delayed above the pool, so the pool's time-outs do not see it.
@@ -25,10 +25,9 @@ from seawall.policy.reasons import Reason
 from seawall.upstream.answer import Answer, UpstreamError
 from seawall.upstream.upstream import Upstream
 
-# Linux: the least retransmission time-out; doubled each time (RFC 6298 5.5).
+# Linux's least retransmission time-out (RFC 6298 asks for a second). What is sent again arrives: a story may lose
+# everything and still end.
 RETRANSMIT = 0.2
-# After so many losses in a row the packet comes through: a story may lose everything and still end.
-MAX_LOSSES = 4
 # How much of a body is under way at a time, as a receive window is: 256 KiB in 80 ms are 26 Mbit/s.
 WINDOW_BYTES = 1 << 20
 
@@ -41,9 +40,9 @@ class Link:
     """A line's properties, the same each way."""
 
     latency: float = 0.0  # seconds each way
-    jitter: float = 0.0  # seconds that the latency differs by, up or down
+    jitter: float = 0.0  # up to this many seconds more, by chance
     bandwidth: float | None = None  # bytes a second; None: no limit
-    loss: float = 0.0  # probability that a packet is lost and sent again
+    loss: float = 0.0  # probability that a message, or a piece of a body, is lost once and sent again
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -78,11 +77,9 @@ class Line:
         link, random = self.link, self._random
         seconds = link.latency
         if link.jitter:
-            seconds = max(0.0, seconds + random.uniform(-link.jitter, link.jitter))
-        losses = 0
-        while link.loss and losses < MAX_LOSSES and random.random() < link.loss:
-            seconds += RETRANSMIT * 2.0**losses
-            losses += 1
+            seconds += random.uniform(0.0, link.jitter)
+        if link.loss and random.random() < link.loss:
+            seconds += RETRANSMIT
         return seconds
 
     async def delay(self, nbytes: int = 0) -> None:

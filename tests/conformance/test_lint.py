@@ -28,7 +28,7 @@ def complaints(response: bytes, method: str) -> list[str]:
     """What the linter finds bad in a response, by the names of its notes."""
     head, _, body = response.partition(b"\r\n\r\n")
     top, *lines = head.split(b"\r\n")
-    version, status, reason = (top.split(b" ", 2) + [b""])[:3]
+    version, status, reason = [*top.split(b" ", 2), b""][:3]
     linter = HttpResponseLinter()
     linter.is_head_response = method == "HEAD"
     linter.process_response_topline(version, status, reason)

@@ -29,7 +29,7 @@ PURGE SAFETY  R.version >= before(P) for a read of a key that P names, through a
               Troubled or not: this is the promise that faults may not break.
 
 RECEIPT       `complete` calls every node of the topology applied. No node is called `applied` that was frozen or
-              dead from P.sent to P.acked without a pause: it cannot have applied anything.
+              dead or cut off from P.sent to P.acked without a pause: it cannot have applied the order.
 
 MONOTONE      Of two reads of one key and variant at one node, where the first ended before the second began, the
               second is not older. This rests on a node having one parent for a key and one fetch in flight for it,
@@ -45,7 +45,8 @@ STALENESS     Without any purge: v is superseded at the first W(u).acked with u 
               troubled node is excused: who joins a fetch that was frozen on its way gets what it brings.
 
 LOAD          While no node had trouble, the origin has at most one fetch of a key and variant in flight, and one
-              more for each purge of the key meanwhile: what a purge overtook flies on, and is not waited for.
+              more for each purge meanwhile that names the key or any tag: what a purge may have overtaken flies on,
+              and nobody may wait for it (which tags it has is known when it lands).
 
 LIVENESS      A read ends within `Bounds.patience` and the time for which its node was troubled meanwhile; where the
               node was not troubled at all, with a whole 200. Never with a 4xx. A purge that met no trouble anywhere
@@ -237,6 +238,31 @@ def check(history: History, bounds: Bounds | None = None) -> list[Violation]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How many reads the checker could have found fault with: what a run without violations is worth."""
+
+    bound: int  # a purge said that a version before theirs must not be served any more
+    ordered: int  # one that ended before had a version beyond the first, and nothing excuses going back
+    superseded: int  # their version was certainly not the newest any more
+    calm: int  # nothing excuses them from anything
+
+
+def reach(history: History, bounds: Bounds | None = None) -> Reach:
+    """What `check` had to go by."""
+    facts = _Facts(history, bounds or Bounds())
+    bound = ordered = superseded = 0
+    for (name, node), reads in facts.whole.items():
+        hard, tainted = _floors(facts, name, node, soft=False), _tainted(facts, name, node)
+        for read in reads:
+            floor = hard.highest(read.began_at)
+            bound += floor is not None and floor.version > 1
+            ordered += (read.version or 0) > 1 and tainted.gap(read.began_at, read.ended_at) is not None
+            write = facts.writes[name].superseded(read.version or 0)
+            superseded += write is not None and write.acked_at is not None and write.acked_at < read.began_at
+    return Reach(bound, ordered, superseded, sum(not facts.troubled(read) for read in history.reads))
+
+
 # --- integrity and completeness ---
 
 
@@ -305,7 +331,9 @@ def _purge_safety(facts: _Facts) -> Iterator[Violation]:
                 floor = None if read.said_stale else soft.highest(read.began_at)
             if floor is not None and read.version < floor.version:
                 late = read.began_at - floor.at
-                what = f"version {read.version} of {key} at {node}, {late:.3f} s after version {floor.version} was purged for"
+                what = (
+                    f"{node} served version {read.version} of {key}, not {floor.version}, {late:.3f} s after the purge"
+                )
                 yield Violation(Invariant.PURGE_SAFETY, what, (by_version[floor.version], floor.purge, read))
 
 
@@ -318,8 +346,11 @@ def _floors(facts: _Facts, key: str, node: str, *, soft: bool) -> _Floors:
     return _Floors(floors)
 
 
+_DEAF = (FaultKind.FREEZE, FaultKind.KILL, FaultKind.CUT)
+
+
 def _receipts(facts: _Facts) -> Iterator[Violation]:
-    still = [fault for fault in facts.history.faults if fault.kind in (FaultKind.FREEZE, FaultKind.KILL)]
+    still = [fault for fault in facts.history.faults if fault.kind in _DEAF]
     everyone = set(facts.history.setup.nodes)
     for purge in facts.history.purges:
         applied = {node for node, state in purge.nodes.items() if state == "applied"}
@@ -328,7 +359,7 @@ def _receipts(facts: _Facts) -> Iterator[Violation]:
             yield Violation(Invariant.RECEIPT, what, (purge,))
         for fault in still:
             if fault.node in applied and fault.began_at <= purge.sent_at and purge.acked_at <= fault.ended_at:
-                what = f"{fault.node} is called applied and could not move all the while"
+                what = f"{fault.node} is called applied and could not hear of it all the while"
                 yield Violation(Invariant.RECEIPT, what, (fault, purge))
 
 
@@ -363,6 +394,7 @@ def _tainted(facts: _Facts, name: str, node: str) -> Spans:
 def _descents(reads: list[Read], tainted: Spans) -> Iterator[Violation]:
     by_end = sorted(reads, key=lambda read: read.ended_at)
     newest: dict[int, Read] = {}  # by the stretch between taints
+    shown: set[tuple[int, int]] = set()  # one step back is one violation, however many saw it
     ended = 0
     for read in sorted(reads, key=lambda read: read.began_at):
         while ended < len(by_end) and by_end[ended].ended_at <= read.began_at:
@@ -376,6 +408,9 @@ def _descents(reads: list[Read], tainted: Spans) -> Iterator[Violation]:
         stretch = tainted.gap(read.began_at, read.ended_at)
         best = None if stretch is None else newest.get(stretch)
         if best is not None and (read.version or 0) < (best.version or 0):
+            if (id(best), read.version or 0) in shown:
+                continue
+            shown.add((id(best), read.version or 0))
             what = f"{read.node} went from version {best.version} of {read.key} back to {read.version}"
             yield Violation(Invariant.MONOTONE, what, (best, read))
 
@@ -411,7 +446,11 @@ def _load(facts: _Facts) -> Iterator[Violation]:
             continue
         key = facts.history.keys[load.key]
         reach = load.began_at - facts.bounds.patience
-        purges = [p for p in facts.purges_of[load.key] if p.sent_at <= load.ended_at and p.acked_at >= reach]
+        purges = [
+            purge
+            for purge in facts.history.purges
+            if purge.sent_at <= load.ended_at and purge.acked_at >= reach and (purge.tags or purge.names(key))
+        ]
         most = len(key.variants) * (1 + len({purge.sent_at for purge in purges}))
         if load.most > most:
             what = f"{load.most} fetches of {load.key} at the same time, {most} would do"
@@ -429,9 +468,7 @@ def _liveness(facts: _Facts) -> Iterator[Violation]:
         if read.status is not None and 400 <= read.status < 500:
             yield Violation(Invariant.LIVENESS, f"status {read.status} for a good request", (read,))
         elif not facts.troubled(read):
-            got = (
-                "no answer" if read.status is None else "broken off" if read.status == 200 else f"status {read.status}"
-            )
+            got = {None: "no answer", 200: "broken off"}.get(read.status, f"status {read.status}")
             yield Violation(Invariant.LIVENESS, f"{got}, and nothing was wrong", (read,))
     for purge in facts.history.purges:
         took = purge.acked_at - purge.sent_at

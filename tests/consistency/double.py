@@ -391,7 +391,7 @@ class System:
         self.world = World(seed)
         self.mutant = mutant
         self.keys = {key.key: key for key in _keys()}
-        upstream = {SHIELD: (), **{edge: (SHIELD,) for edge in EDGES}}
+        upstream = {SHIELD: (), **dict.fromkeys(EDGES, (SHIELD,))}
         self.history = History(Setup(upstream, LEASE, MARGIN, seed))
         self.history.add(*self.keys.values())
         self.origin = Origin(self)
@@ -603,7 +603,7 @@ class System:
                 keys=asked.keys,
                 tags=asked.tags,
                 soft=soft,
-            )  # fmt: skip
+            )
         )
 
     # --- those who disturb it ---

@@ -153,6 +153,7 @@ class FaultKind(StrEnum):
 
     FREEZE = "freeze"  # SIGSTOP to SIGCONT
     KILL = "kill"  # SIGKILL to the start of the next process
+    CUT = "cut"  # nothing passes between the node and its hub; its clients and its parent's data port reach it
     TRUNCATE = "truncate"  # the origin breaks off the bodies of `key`
 
 
@@ -161,7 +162,7 @@ class Fault(_Record, frozen=True, tag="F"):
     before `struck_at` or after `recovered_at`.
 
     FREEZE and KILL: the process did nothing in between, so `began_at` is after it was seen to have stopped and
-    `ended_at` before it could go on. `recovered_at` is when it was seen to serve again.
+    `ended_at` before it could go on. CUT: no order reached it in between. `recovered_at` is when it was seen to serve again.
     """
 
     kind: FaultKind

@@ -49,7 +49,8 @@ class Shelf:
         self.distrusted = 0
         self.diary: list[tuple[int, Selection]] = []  # when, counted over all nodes, and what
         self.trusted_while_applying: list[bool] = []
-        self.broken = False
+        self.broken = False  # fails to forget
+        self.stuck = False  # and to distrust
         self._lease = lease
 
     def fill(self) -> None:
@@ -71,6 +72,8 @@ class Shelf:
         return met
 
     def distrust_all(self) -> Met:
+        if self.stuck:
+            raise RuntimeError("the shelf is stuck")
         self.distrusted += 1
         found = len(self.held)
         self.held.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from seawall.purge.asked import Wait
 from seawall.purge.hubservice import HubService
-from seawall.purge.sole import claim
+from seawall.purge.lease import Lease
 from tests.purge.house import ADMIN, LEASE, RANKS, House, admin_port, house, matched, states, tag, until
 
 ALL = {"shield-1": "applied", **dict.fromkeys(RANKS, "applied")}
@@ -76,6 +76,23 @@ async def test_a_frozen_node_is_fenced_after_its_lease_and_comes_back_clean(home
     assert (later.document["state"], states(later)) == ("complete", ALL)
 
 
+async def test_a_lease_runs_out_while_nobody_says_a_word(home: House) -> None:
+    hub = await home.open_hub(ranks={"edge-ams": 1})
+    only = await home.open_member("edge-ams")
+    await until(lambda: only.trusts)
+    only.relay.hold()
+    answer = await hub.purge(tag("t", timeout=10 * LEASE), "a test")
+    assert (answer.status, only.trusts) == (207, False)
+
+
+async def test_a_node_whose_hub_falls_silent_connects_again(home: House) -> None:
+    await home.open_hub(ranks={"edge-ams": 1})
+    only = await home.open_member("edge-ams")
+    await until(lambda: only.trusts)
+    only.relay.hold()
+    await until(lambda: only.relay.connections > 1)
+
+
 async def test_who_does_not_wait_is_told_that_it_is_not_over(home: House) -> None:
     hub = await home.open_all()
     home.members["edge-ams"].relay.hold()
@@ -139,6 +156,22 @@ async def settled(hub: HubService, number: int) -> None:
     await until(complete)
 
 
+async def test_a_new_hub_reckons_with_what_the_old_one_has_granted(home: House) -> None:
+    await home.open_hub(ranks={"edge-ams": 1})
+    away = await home.open_member("edge-ams")
+    await until(lambda: away.trusts)
+    away.relay.to = None
+    away.relay.cut()
+    await home.close_hub()
+    hub = await home.open_hub(ranks={"edge-ams": 1})
+    away.relay.to = None
+    assert away.trusts, "the story is about what the old hub granted"
+    answer = await hub.purge(tag("t", timeout=0.0), "a test")
+    assert states(answer)["edge-ams"] == "pending"
+    answer = await hub.purge(tag("t"), "a test")
+    assert (answer.status, away.trusts) == (207, False)
+
+
 async def test_nodes_that_are_alone_under_their_name_are_believed_at_once_by_a_new_hub(home: House) -> None:
     await home.open_hub()
     for name in RANKS:
@@ -152,19 +185,6 @@ async def test_nodes_that_are_alone_under_their_name_are_believed_at_once_by_a_n
     answer = await hub.purge(tag("t"), "a test")
     assert (answer.status, states(answer)) == (200, ALL)
     assert asyncio.get_running_loop().time() - started < LEASE / 2
-
-
-def test_a_name_is_claimed_once_until_it_is_let_go(tmp_path: Path) -> None:
-    first = claim(tmp_path / "names", "edge-ams")
-    assert first is not None
-    assert claim(tmp_path / "names", "edge-ams") is None
-    other = claim(tmp_path / "names", "edge-nyc")
-    assert other is not None
-    first.close()
-    again = claim(tmp_path / "names", "edge-ams")
-    assert again is not None
-    for each in (again, other):
-        each.close()
 
 
 async def test_a_node_that_missed_more_than_is_kept_distrusts_everything(home: House) -> None:
@@ -199,9 +219,13 @@ async def test_a_purge_at_a_node_whose_hub_is_gone_is_a_loud_error(home: House) 
     member = home.members["edge-ams"]
     assert member.service is not None
     await home.close_hub()
+    answer = await member.service.purge(tag("t"), "a test")  # its connection is taken, and ends
+    assert (answer.status, "it is not known whether" in str(answer.document["detail"])) == (502, True)
+    where = member.relay.url
+    await member.relay.close()
     answer = await member.service.purge(tag("t"), "a test")
     assert (answer.status, "; nothing was purged" in str(answer.document["detail"])) == (503, True)
-    assert member.relay.url in str(answer.document["detail"])
+    assert where in str(answer.document["detail"])
     assert (await member.service.topology()).status == 503
     assert len(member.shelf.held) == 3
     assert member.service.ready(), "it goes on, and asks before it serves"
@@ -294,6 +318,39 @@ async def test_a_store_that_fails_to_forget_distrusts_everything_instead(home: H
     assert answer.document["state"] == "complete"
     assert not broken.shelf.held
     assert not home.shelf.held
+
+
+class Watched(Lease):
+    """Counts how often it was given up."""
+
+    surrendered = 0
+
+    def surrender(self) -> None:
+        self.surrendered += 1
+        super().surrender()
+
+
+async def test_a_node_that_can_neither_forget_nor_distrust_never_confirms(home: House) -> None:
+    hub = await home.open_hub(ranks={"edge-ams": 1})
+    member = await home.new_member("edge-ams")
+    member.lease = lease = Watched(LEASE)
+    await member.open()
+    await until(lambda: member.trusts)
+    member.shelf.broken = member.shelf.stuck = True
+    answer = await hub.purge(tag("t", timeout=10 * LEASE), "a test")
+    assert (answer.status, member.trusts) == (207, False)
+    assert lease.surrendered
+    assert states(await hub.receipt(1))["edge-ams"] == "fenced"
+
+
+async def test_each_question_to_the_hub_has_a_connection_of_its_own(home: House) -> None:
+    await home.open_all()
+    member = home.members["edge-ams"]
+    assert member.service is not None
+    before = member.relay.connections
+    for _ in range(2):
+        await member.service.topology()
+    assert member.relay.connections == before + 2
 
 
 async def test_a_dry_run_counts_on_every_node_and_changes_nothing(home: House) -> None:

@@ -101,7 +101,8 @@ def test_failures_under_way_when_it_was_ejected_are_the_same_outage() -> None:
     assert not fail(health, 1.0, times=50)
     assert health.ejected(9.9)
     assert not health.ejected(10.0)
-    assert fail(health, 10.0), "and afterwards they count from nothing"
+    assert not fail(health, 10.0, times=4), "and afterwards they count from nothing"
+    assert fail(health, 10.0, times=1)
     assert health.ejected(29.9)
 
 

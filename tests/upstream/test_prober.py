@@ -135,14 +135,15 @@ async def test_each_address_has_its_own_pace_and_a_slow_one_delays_nobody() -> N
         await prober.close()
 
 
+@pytest.mark.parametrize("takes", [0.0, 0.04])
 @pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.9), (1.0, 1.1)])
-async def test_the_interval_is_from_one_probe_to_the_next_with_jitter(draw: float, factor: float) -> None:
+async def test_the_interval_is_from_one_probe_to_the_next_with_jitter(draw: float, factor: float, takes: float) -> None:
     loop = asyncio.get_running_loop()
     began: list[float] = []
 
     def answer(asked: Asked) -> None:
         began.append(loop.time())
-        asked.says()
+        loop.call_later(takes, asked.says)
 
     scripted = Scripted(answer)
     prober = Prober([Target("app", scripted, "app", "/", Heard())], interval=0.05, random=Chance(draw))
