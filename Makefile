@@ -18,13 +18,14 @@ LINT := $(VENV)/.lint
 NODE := $(SUITE)/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format docs conformance conformance-baseline clean
+.PHONY: help bench run test lint format docs conformance conformance-baseline clean
 
 help:
 	@echo "make run          an origin to play with and an edge in front of it (configs/demo.yaml)"
 	@echo "make test         the whole test suite"
 	@echo "make lint         ruff, mypy, import contracts"
 	@echo "make conformance  the public test suite for HTTP caches (needs Node.js and npm)"
+	@echo "make bench        what it costs: purges through nine nodes, crowds at a cold key"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
 	@echo "make clean        remove what these commands made"
@@ -44,6 +45,10 @@ lint: $(LINT)
 format: $(LINT)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(TEST)
+	@$(BIN)/python -m bench.purge
+	@$(BIN)/python -m bench.collapse
 
 docs: $(RUN)
 	$(BIN)/python -m seawall.config.document

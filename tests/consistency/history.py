@@ -162,7 +162,8 @@ class Fault(_Record, frozen=True, tag="F"):
     before `struck_at` or after `recovered_at`.
 
     FREEZE and KILL: the process did nothing in between, so `began_at` is after it was seen to have stopped and
-    `ended_at` before it could go on. CUT: no order reached it in between. `recovered_at` is when it was seen to serve again.
+    `ended_at` before it could go on. CUT: no order reached it in between. `recovered_at` is when it was seen to serve
+    again.
     """
 
     kind: FaultKind
