@@ -124,7 +124,9 @@ class CachingNode:
             tokens = self._tokens(secret)
             handler = with_purge(engine.handle, service, allowed_to_purge(topology, tokens))
             self._server = server = Server(handler, limits=limits_for(topology.limits), name=self.name, clock=clock)
-            self._gauges = Gauges(tiers=self._tiers, port=self._port, flights=lambda: engine.flights)
+            self._gauges = Gauges(
+                tiers=self._tiers, port=self._port, flights=lambda: engine.flights, purge=service.usage
+            )
             self._scrape = Scrape(self.counters, self._gauges, self.name)
             try:
                 await server.start(settings.listen.host, settings.listen.port)
@@ -184,7 +186,7 @@ class CachingNode:
             self,
             tokens,
             version=own_version(),
-            host_names=topology.admin.hosts,
+            host_names=(*topology.admin.hosts, wanted.host),  # nodes call their hub by the file's name for it
             open_metrics=open_metrics,
             purge=service,
         )

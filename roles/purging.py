@@ -6,9 +6,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from roles.place import caching_nodes, hub, ranks_of_others
 from seawall.admin.tokenfile import keep_secret, own_directory
 from seawall.admin.tokens import Scope, Tokens
+from seawall.config.place import caching_nodes, hub, ranks_of_others
 from seawall.config.places import data_directory, state_directory
 from seawall.config.schema import Topology
 from seawall.config.secrets import shared_secret
@@ -59,6 +59,8 @@ async def open_service(
             lease_seconds=topology.purge.lease,
             about=about,
         )
+    # The lock is of this machine. Only where all listen on loopback can nobody elsewhere serve under this name.
+    only_here = all(node.listen.loopback for node in caching_nodes(topology).values())
     admin = topology.nodes[numbering].admin
     assert admin is not None  # noqa: S101 (the file's checks)
     assert secret is not None  # noqa: S101
@@ -70,7 +72,7 @@ async def open_service(
         applied=standing.applied,
         lease=standing.lease,
         forgetter=purger,
-        sole=_only_one(data),
+        sole=only_here and _only_one(data),
         distance=None if wire is None else Distance(wire.there.arrives_at, wire.back.arrives_at),
     )
 

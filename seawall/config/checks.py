@@ -12,6 +12,7 @@ from itertools import combinations
 
 from seawall.config.address import Address
 from seawall.config.kinds import did_you_mean
+from seawall.config.place import caching_nodes, hub
 from seawall.config.problems import Reading
 from seawall.config.roles import Role
 from seawall.config.schema import Origin, Store, Topology
@@ -130,14 +131,29 @@ def _store(path: str, store: Store, reading: Reading) -> None:
 
 
 def _purge(topology: Topology, reading: Reading) -> None:
-    hub = topology.purge.hub
+    named = topology.purge.hub
     names = _names(topology.nodes, "nodes", reading)
-    if hub is not None and hub not in names:
-        reading.refuse("purge.hub", f"no node is called '{hub}'", did_you_mean(hub, names) if names else "")
-    elif hub is not None and hub in topology.nodes and not topology.nodes[hub].role.caches:
-        reading.refuse("purge.hub", f"'{hub}' stores nothing", "a hub is a node that caches")
+    if named is not None and named not in names:
+        reading.refuse("purge.hub", f"no node is called '{named}'", did_you_mean(named, names) if names else "")
+    elif named is not None and named in topology.nodes and not topology.nodes[named].role.caches:
+        reading.refuse("purge.hub", f"'{named}' stores nothing", "a hub is a node that caches")
     if topology.purge.journal == "redis" and topology.store.redis is None:
         reading.refuse("purge.journal", "the store has no redis", "store: {redis: {url: redis://127.0.0.1:6379/0}}")
+
+
+def _hub_can_be_reached(topology: Topology, reading: Reading) -> None:
+    """Several nodes follow the orders of one, over its admin port, at a port that the file tells them."""
+    nodes = caching_nodes(topology)
+    if len(nodes) < 2 or reading.problems or not any(not node.parents for node in nodes.values()):
+        return
+    name = hub(topology)
+    admin = nodes[name].admin if name in nodes else None
+    if name in nodes and (admin is None or admin.port == 0):
+        reading.refuse(
+            f"nodes.{name}.admin" if admin is not None else f"nodes.{name}",
+            f"'{name}' numbers the purges of {len(nodes)} nodes and needs an admin port that they know",
+            "admin: 127.0.0.1:8201",
+        )
 
 
 def _secret(topology: Topology, reading: Reading) -> None:
@@ -182,6 +198,7 @@ _CHECKS: tuple[Callable[[Topology, Reading], None], ...] = (
     _data,
     _stores,
     _purge,
+    _hub_can_be_reached,
     _secret,
     _tokens,
 )

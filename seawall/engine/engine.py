@@ -8,6 +8,7 @@ whom, and what each of them is given.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -231,6 +232,8 @@ class Engine:
             flight, led = self._flights.enter(key._replace(lone=next(self._lone))), True
             self._flights.launch(flight, self._pilot(trip))
         else:
+            if self._standing.fenced():
+                await self._await_elder(key)
             flight, led = self._flights.board(key, self._pilot(trip))
         if not led:
             visit.collapsed = True
@@ -246,6 +249,19 @@ class Engine:
             raise
         visit.origin_seconds = self._clock.monotonic() - visit.started
         return landing, led
+
+    async def _await_elder(self, key: FlightKey) -> None:
+        """Without a lease, only a flight that took off after the request came will do.
+
+        One that was in the air already may have asked before a purge that we have not heard of: a frozen node comes
+        back with it, after its purge was answered. All who wait for its landing board the next one together.
+        """
+        elder = self._flights.get(key)
+        if elder is None:
+            return
+        with suppress(FlightFailed):
+            await elder.wait()
+        self._flights.unlist(elder)
 
     def _pilot(self, trip: Trip) -> Pilot[Landing]:
         return partial(self._fetcher.fly, trip)

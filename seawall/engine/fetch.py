@@ -39,7 +39,7 @@ from seawall.policy.reasons import Fwd, Reason
 from seawall.policy.rules import Rules
 from seawall.policy.settle import settle
 from seawall.purge.applied import Mark
-from seawall.store.memory import MemoryStore
+from seawall.store.memory import MemoryStore, supersedes
 from seawall.store.stored import Stored, stored
 from seawall.upstream.answer import Answer, PeerNote, UpstreamError
 from seawall.upstream.upstream import Upstream
@@ -276,7 +276,11 @@ class Fetcher:
         pieces = fill.whole()
         if why_not is None and entry.part is not None and fill.bytes_in != entry.part.last - entry.part.first + 1:
             why_not = Reason.INCOMPLETE
-        if why_not is None and (flight.overtaken or self._standing.applied.overtakes(mark, trip.key, entry.tags)):
+        if why_not is None and (
+            flight.overtaken
+            or self._standing.applied.overtakes(mark, trip.key, entry.tags)
+            or self._has_newer(trip.key, entry)
+        ):
             why_not = Reason.OVERTAKEN
         if why_not is not None or pieces is None:
             self._observer.not_stored(why_not or Reason.TOO_LARGE)
@@ -290,6 +294,14 @@ class Fetcher:
             self._searches.learn(trip.head, trip.key, entry)
         else:
             self._observer.not_stored(Reason.TOO_LARGE)
+
+    def _has_newer(self, key: str, entry: Entry) -> bool:
+        """Would it take the place of a response that was asked for later? Two fetches of one variant can be under way:
+        Vary was not known when the first took off, or an order closed its boarding."""
+        return any(
+            supersedes(entry, item.entry) and item.entry.requested_at > entry.requested_at
+            for item in self._store.get(key)
+        )
 
     async def _pour(self, body: BodyReader, fill: Fill, most_bytes: int) -> Reason | None:
         """The whole body into the fill; why it is not to be stored, or None."""

@@ -159,12 +159,16 @@ class Flights(Generic[T]):
     def __iter__(self) -> Iterator[Flight[T]]:
         return iter(tuple(self._flying))
 
+    def unlist(self, flight: Flight[T]) -> None:
+        """It keeps its passengers and takes no more."""
+        if self._table.get(flight.key) is flight:
+            del self._table[flight.key]
+
     def close_boarding(self, concerns: Callable[[Hashable], bool]) -> int:
         """Every flight whose key this concerns keeps its passengers and takes no more; how many there were."""
         met = [flight for flight in self._flying if concerns(flight.key)]
         for flight in met:
-            if self._table.get(flight.key) is flight:
-                del self._table[flight.key]
+            self.unlist(flight)
         return len(met)
 
     def overtake(self, concerns: Callable[[Hashable], bool]) -> int:

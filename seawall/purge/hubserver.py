@@ -27,6 +27,7 @@ from seawall.purge.order import Order
 from seawall.purge.receipts import MAX_RECEIPTS, NodeReceipt, NodeState, Receipt, Receipts
 from seawall.purge.selection import Selection
 from seawall.telemetry import events
+from seawall.telemetry.metrics import Histogram, PurgeUsage
 
 TICKS_A_LEASE = 20
 HELLO_SECONDS = 5.0
@@ -80,6 +81,13 @@ class HubServer:
             self._receipts.open(order, self._nodes, now())
         if journal.last:
             self._receipts.confirm(node, journal.last, None, None, now())
+        self._propagation = Histogram()
+        self._receipts.on_applied = self._propagation.observe
+
+    def usage(self) -> PurgeUsage:
+        """How long nodes took to apply orders since this process began, and how many each has still to apply."""
+        lag = {name: max(self._number - feed.applied, 0) for name, feed in self._hub.feeds.items()}
+        return PurgeUsage(self._propagation, lag)
 
     @property
     def feeds(self) -> Mapping[str, HubFeed]:

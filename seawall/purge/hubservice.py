@@ -11,6 +11,7 @@ from seawall.purge.hubserver import HubServer
 from seawall.purge.journal import JournalError
 from seawall.purge.line import Connection
 from seawall.telemetry import events
+from seawall.telemetry.metrics import PurgeUsage
 
 # A dry run changes nothing, so nobody is to wait for a node that is gone: its feed is dropped after two leases.
 LONGEST_COUNT = 5.0
@@ -28,6 +29,9 @@ class HubService:
         self._server = server
         self._about = about
         self._now = now
+
+    def usage(self) -> PurgeUsage | None:
+        return self._server.usage()
 
     async def purge(self, asked: Asked, by: str) -> Answered:
         """Orders it, and waits as long as was asked."""

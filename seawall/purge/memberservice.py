@@ -14,6 +14,7 @@ from seawall.purge.feedclient import FeedClient
 from seawall.purge.line import Connection
 from seawall.purge.link import Link, LinkError, LinkTimeout
 from seawall.telemetry import events
+from seawall.telemetry.metrics import PurgeUsage
 
 # Beyond what the caller is ready to wait: for the way to the hub and back, and for its disk.
 SLACK_SECONDS = 5.0
@@ -29,6 +30,9 @@ class MemberService:
         """Takes both over; the feed has been started."""
         self._link = link
         self._feed = feed
+
+    def usage(self) -> PurgeUsage | None:
+        return None
 
     async def purge(self, asked: Asked, by: str) -> Answered:
         """What the hub answers. 503: it did not get there; 502 and 504: it may have been carried out."""

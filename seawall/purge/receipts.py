@@ -18,7 +18,7 @@ A node's state never goes back: a fenced node is given no lease before it has ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -104,9 +104,10 @@ class _Open:
 class Receipts:
     """The receipts of the newest orders. `now` is the hub's monotonic clock, in seconds."""
 
-    __slots__ = ("_applied", "_fenced", "_most", "_open")
+    __slots__ = ("_applied", "_fenced", "_most", "_open", "on_applied")
 
     def __init__(self, most: int = MAX_RECEIPTS) -> None:
+        self.on_applied: Callable[[float], None] | None = None  # told the seconds it took a node to apply an order
         self._most = most
         self._open: dict[int, _Open] = {}  # ascending numbers
         # How far each node's word went last time, so that each receipt hears it once.
@@ -180,7 +181,10 @@ class Receipts:
         ]
 
     def _set(self, record: _Open, told: NodeReceipt, now: float) -> None:
-        record.nodes[told.node] = replace(told, ms=round((now - record.opened_at) * 1000, 3))
+        took = now - record.opened_at
+        record.nodes[told.node] = replace(told, ms=round(took * 1000, 3))
+        if self.on_applied is not None and told.state is NodeState.APPLIED:
+            self.on_applied(took)
         if record.waiters and record.receipt().settled:
             for waiter in record.waiters:
                 if not waiter.done():

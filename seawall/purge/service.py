@@ -34,6 +34,7 @@ from seawall.purge.ledger import MAX_JOURNAL_BYTES, MAX_ORDERS, RESERVE_BYTES
 from seawall.purge.line import Connection
 from seawall.purge.nodefeed import NodeFeed
 from seawall.telemetry import events
+from seawall.telemetry.metrics import PurgeUsage
 
 if TYPE_CHECKING:
     from seawall.purge.memberservice import MemberService
@@ -45,6 +46,10 @@ class PurgeService(Protocol):
     @property
     def passes(self) -> bool:
         """Does this node pass everything to another one, the hub?"""
+        ...
+
+    def usage(self) -> PurgeUsage | None:
+        """What purges cost, for telemetry. None where only the hub knows."""
         ...
 
     async def purge(self, asked: Asked, by: str) -> Answered:

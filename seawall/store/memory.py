@@ -7,12 +7,12 @@ Invariant: bucket, order and tag index hold exactly the same objects; check() sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from seawall.policy.entry import Entry
-from seawall.store.eviction.lru import LRU
-from seawall.store.stored import Stored, stored
+from seawall.store.eviction import words
+from seawall.store.stored import Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
 
@@ -28,15 +28,19 @@ class FastStore(Protocol):
 
 
 class MemoryStore:
-    """Owner of every stored object of this process. `evicted` and `refused` only ever grow."""
+    """Owner of every stored object of this process. `evicted` and `refused` only ever grow.
 
-    __slots__ = ("_buckets", "_extended", "_order", "evicted", "refused", "tags")
+    `eviction` is one of the configuration's words: who leaves, and under some policies who may not come in.
+    """
 
-    def __init__(self, budget_bytes: int) -> None:
+    __slots__ = ("_buckets", "_eviction", "_extended", "_order", "evicted", "refused", "tags")
+
+    def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         self._buckets: dict[str, tuple[Stored, ...]] = {}
         # URL to the keys that say more than the URL. Most routes have none, and then this is empty.
         self._extended: dict[str, set[str]] = {}
-        self._order = LRU(budget_bytes)
+        self._eviction = eviction
+        self._order = words.build(eviction, budget_bytes)
         self.tags = TagIndex()
         self.evicted = 0
         self.refused = 0
@@ -47,36 +51,35 @@ class MemoryStore:
 
     def touch(self, item: Stored) -> None:
         """It was served."""
-        self._order.touch(item)
+        self._order.touch(item.name)
 
     def put(self, item: Stored) -> bool:
-        """Takes it in, in place of what it supersedes. False: larger than the whole budget, nothing changed."""
-        if item.cost_bytes > self._order.budget_bytes:
-            self.refused += 1
+        """Takes it in, in place of what it supersedes.
+
+        False: larger than the whole budget, or the policy would rather keep what it has; nothing changed.
+        """
+        known = item.name in self._order
+        if not self._take_in(item):
             return False
-        for old in self.get(item.key):
-            if _supersedes(item.entry, old.entry):
-                self._remove(old)
-        victims = self._order.admit(item, item.cost_bytes)
-        assert victims is not None  # noqa: S101 (the budget was asked above)
-        for victim in victims:
-            assert isinstance(victim, Stored)  # noqa: S101 (we admit nothing else)
-            self._unfile(victim)
-            self.evicted += 1
-        self._buckets[item.key] = (*self._buckets.get(item.key, ()), item)
-        url, extended, _ = item.key.partition("\n")
-        if extended:
-            self._extended.setdefault(url, set()).add(item.key)
-        self.tags.add(item, item.entry.tags)
+        if known:  # asked for again, after it had become stale
+            self._order.touch(item.name)
         return True
 
     def refresh(self, old: Stored, entry: Entry) -> Stored | None:
-        """The same body under a new entry. None: `old` has left or changed meanwhile, and is not revived (T28)."""
+        """The same body under a new entry.
+
+        None: `old` has left or changed meanwhile, and is not revived (T28); or the new one had to stay outside,
+        and then `old` has left too, because what it said is no longer true.
+        """
         if old not in self.get(old.key):
             return None
         new = stored(old.key, entry, old.body)
-        self._remove(old)
-        return new if self.put(new) else None
+        if new.name != old.name:
+            self._remove(old)
+        if self._take_in(new):
+            return new
+        self.discard(old)
+        return None
 
     def change(self, key: str, how: Callable[[Entry], Entry]) -> int:
         """Every entry of the key as `how` would have it; how many there were."""
@@ -114,7 +117,7 @@ class MemoryStore:
         """Everything is let go."""
         self._buckets.clear()
         self._extended.clear()
-        self._order = LRU(self._order.budget_bytes)
+        self._order = words.build(self._eviction, self._order.budget_bytes)
         self.tags = TagIndex()
 
     @property
@@ -130,7 +133,7 @@ class MemoryStore:
         return len(self._order)
 
     def __repr__(self) -> str:
-        return f"<MemoryStore {len(self)} objects {self.used_bytes}/{self._order.budget_bytes} bytes>"
+        return f"<MemoryStore {len(self)} objects {self.used_bytes}/{self.budget_bytes} bytes, {self._eviction}>"
 
     def check(self) -> None:
         """Raises AssertionError where bucket, order and tag index disagree."""
@@ -139,15 +142,47 @@ class MemoryStore:
         assert all(self._buckets.values()), "an empty bucket is left over"  # noqa: S101
         assert len(items) == len(self._order)  # noqa: S101
         for item in items:
-            assert item in self._order  # noqa: S101
+            assert item.name in self._order  # noqa: S101
+            assert self._named(item.name) is item, "two objects of one name"  # noqa: S101
+        assert self.used_bytes == sum(item.cost_bytes for item in items)  # noqa: S101
         self.tags.check(items)
         extended = {key for keys in self._extended.values() for key in keys}
         assert extended == {key for key in self._buckets if "\n" in key}  # noqa: S101
         assert all(self._extended.values()), "a URL without keys is left over"  # noqa: S101
 
+    def _take_in(self, item: Stored) -> bool:
+        entry = item.entry
+        # What was invalidated is stale by now, whatever else it says.
+        expires_at = entry.stored_at if entry.invalidated else entry.fresh_until
+        victims = self._order.admit(item.name, item.cost_bytes, expires_at)
+        if victims is None:
+            self.refused += 1
+            return False
+        for victim in victims:
+            self._unfile(self._named(victim))
+            self.evicted += 1
+        for old in self.get(item.key):
+            if supersedes(entry, old.entry):
+                if old.name != item.name:
+                    self._order.forget(old.name)
+                self._unfile(old)
+        self._file(item)
+        return True
+
     def _remove(self, item: Stored) -> None:
-        self._order.forget(item)
+        self._order.forget(item.name)
         self._unfile(item)
+
+    def _named(self, name: Hashable) -> Stored:
+        assert isinstance(name, str)  # noqa: S101 (we admit nothing else)
+        return next(item for item in self._buckets[key_of(name)] if item.name == name)
+
+    def _file(self, item: Stored) -> None:
+        self._buckets[item.key] = (*self._buckets.get(item.key, ()), item)
+        url, extended, _ = item.key.partition("\n")
+        if extended:
+            self._extended.setdefault(url, set()).add(item.key)
+        self.tags.add(item, item.entry.tags)
 
     def _unfile(self, item: Stored) -> None:
         rest = tuple(other for other in self._buckets[item.key] if other is not item)
@@ -167,7 +202,7 @@ class MemoryStore:
                 del self._extended[url]
 
 
-def _supersedes(new: Entry, old: Entry) -> bool:
+def supersedes(new: Entry, old: Entry) -> bool:
     """The same selecting fields; a whole response replaces its parts, a part only the same range."""
     if new.varied != old.varied:
         return False

@@ -16,7 +16,8 @@ OVERHEAD_BYTES = 2048
 class Stored:
     """An entry and its whole body, as pieces in order. Identity is what tells two of them apart.
 
-    `key` is the primary key; a store files variants of one key together.
+    `key` is the primary key; a store files variants of one key together. `name` is the same for what was
+    stored under this key, variant and range before and after: eviction remembers names, also of what has left.
     """
 
     key: str
@@ -24,12 +25,31 @@ class Stored:
     body: tuple[bytes, ...]
     body_bytes: int
     cost_bytes: int
+    name: str
 
 
 def stored(key: str, entry: Entry, body: tuple[bytes, ...]) -> Stored:
-    """An entry with its body, costed: body, key, head and overhead."""
+    """An entry with its body, named and costed: body, key, head, name and overhead."""
+    name = _name(key, entry)
     body_bytes = sum(map(len, body))
-    head_bytes = sum(len(name) + len(value) for name, value in entry.headers.items())
-    index_bytes = sum(map(len, entry.tags))
+    head_bytes = sum(len(field) + len(value) for field, value in entry.headers.items())
+    index_bytes = sum(map(len, entry.tags)) + (0 if name is key else len(name))
     cost = body_bytes + head_bytes + len(key) + index_bytes + OVERHEAD_BYTES
-    return Stored(key, entry, body, body_bytes, cost)
+    return Stored(key, entry, body, body_bytes, cost, name)
+
+
+def key_of(name: str) -> str:
+    """The key that a name stands under."""
+    return name.partition(_APART)[0]
+
+
+# The parts of a key are never empty and stand between single line feeds, so this cannot occur in one.
+_APART = "\n\n"
+
+
+def _name(key: str, entry: Entry) -> str:
+    """One string and no tuple: a string keeps its hash, and touch() would pay for a tuple's each time."""
+    if not entry.varied and entry.part is None:
+        return key
+    part = "" if entry.part is None else f"\n{entry.part.first}-{entry.part.last}"
+    return f"{key}{_APART}{entry.varied!r}{part}"

@@ -95,6 +95,14 @@ class PortUsage:
     timeouts: dict[str, int]  # what was waited for
 
 
+@dataclass(frozen=True, slots=True)
+class PurgeUsage:
+    """What the hub of the purges knows: seconds from order to application, and orders that each node still lacks."""
+
+    propagation: Histogram
+    lag: dict[str, int]
+
+
 NO_PORT = PortUsage(0, 0, {}, {})
 
 
@@ -105,6 +113,7 @@ class Gauges:
     tiers: Callable[[], Iterable[TierUsage]] = tuple
     port: Callable[[], PortUsage] = lambda: NO_PORT
     flights: Callable[[], int] = int
+    purge: Callable[[], PurgeUsage | None] = lambda: None
 
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | int | float | bool | None
@@ -116,6 +125,7 @@ def snapshot(counters: Counters, gauges: Gauges) -> dict[str, JSON]:
     answered = sum(counters.requests.values())
     hits = counters.requests[Outcome.HIT] + counters.requests[Outcome.STALE]
     seconds = counters.request_seconds
+    purge = gauges.purge()
     return {
         "requests": {outcome.value: count for outcome, count in counters.requests.items()},
         "hit_ratio": hits / answered if answered else None,
@@ -132,6 +142,7 @@ def snapshot(counters: Counters, gauges: Gauges) -> dict[str, JSON]:
         "sent_bytes": counters.sent_bytes,
         "aborted": counters.aborted,
         "flights": gauges.flights(),
+        "purge_journal_lag": None if purge is None else dict(purge.lag),
         "store": {usage.tier: {"bytes": usage.bytes, "entries": usage.entries} for usage in gauges.tiers()},
         "evictions": {f"{tier}:{why}": count for (tier, why), count in counters.evictions.items()},
         "connections": {"open": port.open, "accepted": port.accepted},

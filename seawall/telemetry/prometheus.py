@@ -41,6 +41,7 @@ class NodeCollector(Collector):
         yield from self._origin()
         yield from self._store()
         yield from self._port()
+        yield from self._purge()
         yield from self._itself()
 
     def _traffic(self) -> Iterator[Metric]:
@@ -100,6 +101,22 @@ class NodeCollector(Collector):
         yield _count("seawall_connections_accepted", "Clients that ever connected.", port.accepted)
         yield _counts("seawall_bad_requests", "Requests refused by the parser.", "status", port.bad_requests)
         yield _counts("seawall_client_timeouts", "Connections ended by a time-out.", "waiting_for", port.timeouts)
+
+    def _purge(self) -> Iterator[Metric]:
+        usage = self._gauges.purge()
+        if usage is None:
+            return
+        yield _histogram(
+            "seawall_purge_propagation_seconds",
+            "Seconds from a purge order on the disk to its application, one observation for each node.",
+            usage.propagation,
+        )
+        lag = GaugeMetricFamily(
+            "seawall_purge_journal_lag", "Purge orders that a node has still to apply.", labels=["node"]
+        )
+        for node, orders in usage.lag.items():
+            lag.add_metric([node], orders)
+        yield lag
 
     def _itself(self) -> Iterator[Metric]:
         counters = self._counters

@@ -33,7 +33,7 @@ def test_a_setting_that_is_given_is_refused_even_where_it_says_the_default() -> 
 
 
 def test_only_what_the_started_nodes_need_counts() -> None:
-    two = "nodes:\n  one: {role: edge, listen: 'h:1'}\n  two: {role: edge, listen: 'h:2', workers: 2}\n"
+    two = "nodes:\n  one: {role: edge, listen: 'h:1', admin: 'h:3'}\n  two: {role: edge, listen: 'h:2', workers: 2}\n"
     topology = parse("origins: {app: {url: 'http://a'}}\n" + two, "t.yaml")
     require_available(topology, {"one"})
     with pytest.raises(ConfigError, match=r"nodes\.two\.workers"):

@@ -58,10 +58,18 @@ def test_origins_and_routes_fit_together(text: str, expected: list[str]) -> None
         (
             (
                 "a: {role: edge, listen: 'h:1', parents: [b]}",
-                "b: {role: shield, listen: 'h:2', parents: [c]}",
-                "c: {role: shield, listen: 'h:3'}",
+                "b: {role: shield, listen: 'h:2', admin: 'h:5', parents: [c]}",
+                "c: {role: shield, listen: 'h:3', admin: 'h:4'}",
             ),
             [],
+        ),
+        (
+            ("a: {role: edge, listen: 'h:1', parents: [b]}", "b: {role: shield, listen: 'h:2'}"),
+            ["4 nodes.b: 'b' numbers the purges of 2 nodes and needs an admin port that they know"],
+        ),
+        (
+            ("a: {role: edge, listen: 'h:1', parents: [b]}", "b: {role: shield, listen: 'h:2', admin: 'h:0'}"),
+            ["4 nodes.b.admin: 'b' numbers the purges of 2 nodes and needs an admin port that they know"],
         ),
         (("a: {role: edge, listen: 'h:1', parents: [x]}",), ["3 nodes.a.parents[0]: no node is called 'x'"]),
         (

@@ -249,7 +249,7 @@ def test_whom_nobody_asks_drains_first_and_origins_last() -> None:
 origins: {app: {url: "http://127.0.0.1:1"}}
 nodes:
   app: {role: origin-stub, listen: "h:1"}
-  far: {role: shield, listen: "h:2"}
+  far: {role: shield, listen: "h:2", admin: "h:6"}
   near: {role: shield, listen: "h:3", parents: [far]}
   one: {role: edge, listen: "h:4", parents: [near]}
   two: {role: edge, listen: "h:5", parents: [far]}

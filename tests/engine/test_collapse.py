@@ -143,6 +143,27 @@ async def test_vary_is_checked_again_when_the_flight_lands(stage: Stage) -> None
     assert len(stage.origin.asked) == 2
 
 
+async def test_older_fetch_that_lands_later_does_not_take_the_place_of_the_newer(stage: Stage) -> None:
+    """Vary is unknown at the first take-off, so the same variant is fetched twice at once."""
+    vary = ("Vary", "Accept-Language")
+    slow = stage.ask("/", ("Accept-Language", "de"))
+    older = await stage.origin.nth(1)
+    stage.clock.at = NOW + 1
+    english = stage.ask("/", ("Accept-Language", "en"), ("Authorization", "x"))
+    (await stage.origin.nth(2)).replies(200, ("Cache-Control", "public, max-age=60"), vary, body=b"en")
+    await english
+    await stage.until(lambda: len(stage.store) == 1)
+    quick = stage.ask("/", ("Accept-Language", "de"))
+    (await stage.origin.nth(3)).replies(200, FRESH, vary, body=b"newer")
+    assert (await quick).body == b"newer"
+    await stage.until(lambda: len(stage.store) == 2)
+    older.replies(200, FRESH, vary, body=b"older")
+    assert (await slow).body == b"older"
+    await stage.quiet()
+    assert (await stage.get("/", ("Accept-Language", "de"))).body == b"newer"
+    assert stage.tally.unstored == [Reason.OVERTAKEN]
+
+
 async def test_requests_with_authorization_do_not_wait_for_each_other(stage: Stage) -> None:
     clients = [stage.ask("/", ("Authorization", f"Bearer {number}")) for number in range(3)]
     await stage.origin.nth(3)

@@ -169,6 +169,27 @@ async def test_fenced_node_whose_origin_is_gone_says_so_and_serves_nothing_old()
     await stage.engine.close()
 
 
+async def test_node_without_a_lease_boards_only_flights_that_took_off_after_the_request_came() -> None:
+    """A frozen node comes back with a fetch from before a purge that it has not heard of."""
+    lease = Lease(5)
+    stage = Stage(lease=lease)
+    lease.pinged(NOW)
+    lease.echoed(NOW, 5)
+    first = stage.ask()
+    before = await stage.origin.nth(1)
+    stage.clock.at = NOW + 6
+    late = [stage.ask() for _ in range(3)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(stage.origin.asked) == 1
+    before.replies(200, FRESH, body=b"old")
+    assert (await first).body == b"old"
+    (await stage.origin.nth(2)).replies(200, FRESH, body=b"new")
+    assert {(await each).body for each in late} == {b"new"}
+    assert len(stage.origin.asked) == 2
+    await stage.engine.close()
+
+
 # --- two tiers ---
 
 

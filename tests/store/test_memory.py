@@ -59,7 +59,7 @@ def test_whole_response_replaces_its_parts_and_a_part_only_its_own_range(store: 
 
 
 def test_budget_is_kept_by_sending_the_least_recently_used_away() -> None:
-    store = MemoryStore(3 * item("k0").cost_bytes)
+    store = MemoryStore(3 * item("k0").cost_bytes, "allkeys-lru")
     items = [item(f"k{n}") for n in range(3)]
     for one in items:
         store.put(one)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from seawall.policy.reasons import Fwd, Outcome, Reason
 from seawall.telemetry.exposition import Scrape
-from seawall.telemetry.metrics import Counters, Gauges, Histogram, PortUsage, TierUsage, snapshot
+from seawall.telemetry.metrics import Counters, Gauges, Histogram, PortUsage, PurgeUsage, TierUsage, snapshot
 
 GAUGES = Gauges(
     tiers=lambda: [TierUsage("memory", 1000, 3), TierUsage("disk", 2000, 4)],
@@ -144,3 +144,19 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
     for name, _ in scraped(counted()):
         if name.startswith("seawall_"):
             assert re.fullmatch(r"seawall_[a-z_]+", name)
+
+
+def test_hub_shows_how_long_purges_take_and_who_lags() -> None:
+    usage = PurgeUsage(Histogram(), {"edge-ams": 0, "edge-nyc": 2})
+    usage.propagation.observe(0.002)
+    gauges = Gauges(purge=lambda: usage)
+    _, text = Scrape(Counters(), gauges, "shield-1")("text/plain")
+    shown = text.decode()
+    assert "seawall_purge_propagation_seconds_count 1.0" in shown
+    assert 'seawall_purge_journal_lag{node="edge-nyc"} 2.0' in shown
+    assert snapshot(Counters(), gauges)["purge_journal_lag"] == {"edge-ams": 0, "edge-nyc": 2}
+
+
+def test_node_that_is_no_hub_shows_nothing_of_purges() -> None:
+    _, text = Scrape(Counters(), Gauges(), "edge-ams")("text/plain")
+    assert b"seawall_purge" not in text

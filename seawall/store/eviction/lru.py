@@ -24,6 +24,11 @@ class LRU:
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         if cost_bytes > self.budget_bytes:
             return None
+        known = self._order.get(name)
+        if known is not None and cost_bytes <= known:
+            self._order[name] = cost_bytes
+            self.used_bytes += cost_bytes - known
+            return []
         self.forget(name)
         victims: list[Hashable] = []
         while self.used_bytes + cost_bytes > self.budget_bytes:

@@ -31,7 +31,8 @@ class Eviction(Protocol):
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         """Takes it in; answers who had to leave for it, in the order in which they left.
 
-        For a known name: its new cost and instant, and a use. `expires_at` is an instant on any axis that
+        For a known name it is a new cost and instant and no use: it keeps its place, unless it has to grow.
+        `expires_at` is an instant on any axis that
         the caller keeps to, None for never. Answers None when it may not come in: always where it costs more
         than the whole budget, and where the policy would rather keep what it has.
         """

@@ -64,11 +64,100 @@ class S3FIFO:
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         if cost_bytes > self.budget_bytes:
             return None
-        self.touch(name)
-        in_main, uses = self._take(name)
-        if uses is None:
-            uses, in_main = 0, self._ghosts.take(name) or self._overflows()
+        queue, uses = self._home(name), 0
+        if queue is None:
+            queue = self._entrance(name)
+        elif cost_bytes <= queue[name] >> 2:
+            self._reprice(queue, name, cost_bytes)
+            return []
+        else:
+            uses = queue[name] & _USES
+            self.forget(name)
         victims: list[Hashable] = []
         while self.used_bytes + cost_bytes > self.budget_bytes:
             self._evict(victims)
-        if not self.used_bytes
+        queue[name] = uses
+        self._reprice(queue, name, cost_bytes)
+        return victims
+
+    def forget(self, name: Hashable) -> None:
+        record = self._main.pop(name, None)
+        if record is not None:
+            self._main_bytes -= record >> 2
+        else:
+            record = self._small.pop(name, 0)
+        self.used_bytes -= record >> 2
+
+    def __len__(self) -> int:
+        return len(self._small) + len(self._main)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._main or name in self._small
+
+    def __repr__(self) -> str:
+        queues = f"{len(self._small)} small, {len(self._main)} main, {len(self._ghosts)} ghosts"
+        return f"<S3FIFO {queues}, {self.used_bytes}/{self.budget_bytes} bytes>"
+
+    def check(self) -> None:
+        assert self._small.keys().isdisjoint(self._main)  # noqa: S101
+        assert self._main_bytes == sum(record >> 2 for record in self._main.values())  # noqa: S101
+        small_bytes = sum(record >> 2 for record in self._small.values())
+        assert self.used_bytes == self._main_bytes + small_bytes  # noqa: S101
+        assert self.used_bytes <= self.budget_bytes  # noqa: S101
+        self._ghosts.check()
+
+    def _home(self, name: Hashable) -> OrderedDict[Hashable, int] | None:
+        """The queue that it is in."""
+        if name in self._main:
+            return self._main
+        return self._small if name in self._small else None
+
+    def _entrance(self, name: Hashable) -> OrderedDict[Hashable, int]:
+        """The queue that a newcomer goes to."""
+        if self._ghosts.take(name):
+            return self._main
+        if not len(self):
+            self._crowded = False
+        overflows = not self._crowded and self.used_bytes - self._main_bytes >= self._small_share
+        return self._main if overflows else self._small
+
+    def _reprice(self, queue: OrderedDict[Hashable, int], name: Hashable, cost_bytes: int) -> None:
+        record = queue[name]
+        more = cost_bytes - (record >> 2)
+        queue[name] = cost_bytes << 2 | record & _USES
+        self.used_bytes += more
+        if queue is self._main:
+            self._main_bytes += more
+
+    def _evict(self, victims: list[Hashable]) -> None:
+        self._crowded = True
+        if self._main_bytes > self._main_share or not self._small:
+            self._evict_main(victims)
+        else:
+            self._evict_small(victims)
+
+    def _evict_small(self, victims: list[Hashable]) -> None:
+        """One leaves, and what was used before it moves on; or all of them move on."""
+        while self._small:
+            name, record = self._small.popitem(last=False)
+            cost = record >> 2
+            if record & _USES >= USES_TO_MOVE_ON:
+                self._main[name] = cost << 2  # "its access bits are cleared during the move"
+                self._main_bytes += cost
+                continue
+            self.used_bytes -= cost
+            self._ghosts.add(name, cost)
+            victims.append(name)
+            return
+
+    def _evict_main(self, victims: list[Hashable]) -> None:
+        """One leaves; what was used before it goes round again, one use poorer."""
+        while True:
+            name, record = self._main.popitem(last=False)
+            if record & _USES:
+                self._main[name] = record - 1
+                continue
+            self.used_bytes -= record >> 2
+            self._main_bytes -= record >> 2
+            victims.append(name)
+            return

@@ -32,6 +32,11 @@ class VolatileLRU:
         others = self.used_bytes - expiring - lasting
         if others - movable + cost_bytes > self.budget_bytes:
             return None
+        if name in self._order and expires_at is not None and cost_bytes <= expiring:
+            self._order[name] = cost_bytes
+            self._volatile_bytes += cost_bytes - expiring
+            self.used_bytes += cost_bytes - expiring
+            return []
         self.forget(name)
         victims: list[Hashable] = []
         while self.used_bytes + cost_bytes > self.budget_bytes:
