@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import platform
 import statistics
 import sys
@@ -84,7 +85,8 @@ async def main(rounds: int, clients: int, uncacheable: int) -> bool:
                 cold.append(await crowd(town, f"/cold/{number}", clients, EDGES))
                 for found in (first, second):
                     found.append(await crowd(town, f"/private/{number}", uncacheable, EDGES[:1]))
-    print(f"a shield and two edges, an origin of {ORIGIN_SECONDS:g} s; {rounds} rounds, Python {platform.python_version()}")
+    where = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    print(f"a shield and two edges, an origin of {ORIGIN_SECONDS:g} s; {rounds} rounds; {where}")
     print(f"{'':<34} {'origin':>8} {'seconds until the last is answered':>34}")
     print(f"{'':<34} {'requests':>8} {'best':>8} {'median':>8} {'worst':>8} {'promised':>9}")
     table = [

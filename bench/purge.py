@@ -130,7 +130,9 @@ async def main(purges: int, latency: str, tagged: int) -> None:
             )
             bench = Bench(session, where, state)
             await bench.ready()
-            print(f"a shield and {EDGES} edges, links of {latency}; {platform.python_version()}, {os.cpu_count()} cores")
+            print(
+                f"a shield and {EDGES} edges, links of {latency}; {platform.python_version()}, {os.cpu_count()} cores"
+            )
             for asked, label in (("shield-1", "asked at the hub"), ("edge-0", "asked at an edge")):
                 seconds = []
                 for number in range(purges):
@@ -144,7 +146,8 @@ async def main(purges: int, latency: str, tagged: int) -> None:
             took_by_tag: list[float] = []
             for _ in range(3):
                 paths = [
-                    f"/make/t{number}?max-age=600&size=100&header=Surrogate-Key:%20catalogue" for number in range(tagged)
+                    f"/make/t{number}?max-age=600&size=100&header=Surrogate-Key:%20catalogue"
+                    for number in range(tagged)
                 ]
                 await bench.fill("edge-0", paths)
                 took, document = await bench.purge("shield-1", tags=["catalogue"])
@@ -152,7 +155,8 @@ async def main(purges: int, latency: str, tagged: int) -> None:
                     raise RuntimeError(f"matched {document['matched']} of {2 * tagged}")
                 took_by_tag.append(took)
             shown = ", ".join(f"{took * 1000:.0f}" for took in took_by_tag)
-            print(f"a tag with {tagged} objects on two nodes: {shown} ms, median {statistics.median(took_by_tag) * 1000:.0f}")
+            median = statistics.median(took_by_tag) * 1000
+            print(f"a tag with {tagged} objects on two nodes: {shown} ms, median {median:.0f}")
             print(json.dumps({"purge_bench": 1, "tag_ms": [round(took * 1000, 1) for took in took_by_tag]}))
         finally:
             up.terminate()

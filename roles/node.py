@@ -97,7 +97,7 @@ class CachingNode:
         memory = topology.store_of(settings).memory
         secret = nodes_secret(topology)
         clock = SystemClock()
-        self._store = store = MemoryStore(memory.size)
+        self._store = store = MemoryStore(memory.size, memory.eviction)
         standing = standing_of(topology, self.name)
         async with AsyncExitStack() as parts:
             log = self._open_log()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, is_dataclass
 
 from seawall.config.kinds import default_of, settings
 from seawall.config.problems import ConfigError, Problem
-from seawall.config.schema import Eviction, Journal, Source, Topology
+from seawall.config.schema import Journal, Source, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,6 @@ def _given(value: object) -> bool:
 
 MISSING = (
     Missing("nodes.*.workers", lambda workers: workers != 1, "one process a node: workers: 1"),
-    Missing("store.memory.eviction", lambda word: word is not Eviction.ALLKEYS_LRU, "allkeys-lru"),
-    Missing("nodes.*.store.memory.eviction", lambda word: word is not Eviction.ALLKEYS_LRU, "allkeys-lru"),
     Missing("store.disk", _given, "responses are kept in memory"),
     Missing("nodes.*.store.disk", _given, "responses are kept in memory"),
     Missing("store.redis", _given, "responses are kept in memory"),

@@ -224,7 +224,7 @@ class Memory:
     """The first level of every node."""
 
     size: int = setting(Size(1 << 16), 256 * MIB, "Bodies, fields and their overhead together.")
-    eviction: Eviction = setting(OneOf(Eviction), Eviction.ALLKEYS_LRU, "Which entry leaves when it is full.")
+    eviction: Eviction = setting(OneOf(Eviction), Eviction.S3FIFO, "Which entry leaves when it is full.")
     max_object_size: int = setting(
         Size(1), DEFAULT.max_object_bytes, "Larger bodies are not kept in memory, whatever a route says."
     )

@@ -64,6 +64,9 @@ DRAIN_BYTES = 64 * 1024
 # How much is read from a client that is being said goodbye to.
 LINGER_BYTES = 512 * 1024
 
+# How long a connection without a request is kept when the server stops: a round trip over the worst of networks.
+FIRST_REQUEST_SECONDS = 1.0
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # TRACE would show a client's own credentials to whoever makes it ask (HAZARDS T15); CONNECT never parses.
 REFUSED_METHODS = frozenset({"TRACE"})
@@ -284,10 +287,17 @@ class Connection(asyncio.Protocol):
         return self._state
 
     def drain(self) -> None:
-        """Ends at once where nothing is under way, else with the reply that is."""
+        """Ends at once where nothing is under way, else with the reply that is.
+
+        Who has just connected is about to ask: it is answered, or has FIRST_REQUEST_SECONDS to begin.
+        """
         self._draining = True
-        if self._state is State.IDLE:
+        if self._state is not State.IDLE:
+            return
+        if self._served:
             self._close()
+        else:
+            self._arm(Wait.HEADER, min(FIRST_REQUEST_SECONDS, self._limits.header_timeout))
 
     def cut(self) -> None:
         """Ends now, whatever is under way."""

@@ -7,10 +7,12 @@ Invariant: `open` is the number of connections held, and after drain() there is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl as tls
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from seawall.clock import Clock, SystemClock
 from seawall.downstream.connection import Connection
@@ -24,6 +26,15 @@ Front = Callable[[bytes, Connection], bool]
 BACKLOG = 1024
 # So many above the limit are told 503; beyond that even saying no costs too much.
 TOLD_NO = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Listening:
+    """A socket that is listened on. Ours, and not made by the loop: the loop's cannot be accepted from at the end."""
+
+    sock: socket.socket
+    server: asyncio.Server
+    ssl: tls.SSLContext | None
 
 
 class Server:
@@ -48,7 +59,7 @@ class Server:
         self.bad_requests: Counter[int] = Counter()
         self.timeouts: Counter[str] = Counter()
         self._clock = clock or SystemClock()
-        self._servers: list[asyncio.Server] = []
+        self._listening: list[_Listening] = []
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
@@ -57,22 +68,20 @@ class Server:
         self._date = (-1, "")
 
     def __repr__(self) -> str:
-        state = "draining" if self._draining else "listening" if self._servers else "idle"
+        state = "draining" if self._draining else "listening" if self._listening else "idle"
         return f"<Server {self.name} {state} open={self.open} accepted={self.accepted}>"
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False, ssl: tls.SSLContext | None = None) -> None:
         """Listens. Raises OSError where that is not possible. May be called again for another address."""
         loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_server(
-                lambda: Connection(self), host, port, reuse_port=reuse_port or None, ssl=ssl, backlog=BACKLOG
-            )
-        )
+        for sock in await _bound(host, port, reuse_port=reuse_port):
+            server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=ssl, backlog=BACKLOG)
+            self._listening.append(_Listening(sock, server, ssl))
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """What is listened on."""
-        return tuple(sock for server in self._servers for sock in server.sockets)
+        return tuple(listening.sock for listening in self._listening)
 
     @property
     def port(self) -> int:
@@ -88,9 +97,7 @@ class Server:
         """Stops: no new connection, idle ones end, replies under way end with Connection: close; what is not
         done after `grace` seconds is cut. Returns when nothing is left."""
         self._draining = True
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        await self._stop_listening()
         await asyncio.sleep(0)  # a request that has arrived already is not to find its connection closed
         for connection in tuple(self._connections):
             connection.drain()
@@ -105,6 +112,18 @@ class Server:
             await self._quiet.wait()
             if self._tasks:
                 await asyncio.wait(self._tasks)
+
+    async def _stop_listening(self) -> None:
+        """Who waits in the listener's queue has got through as far as it knows: closing the socket would reset it."""
+        loop = asyncio.get_running_loop()
+        listening, self._listening = self._listening, []
+        waiting: list[tuple[socket.socket, tls.SSLContext | None]] = []
+        for each in listening:
+            waiting += ((sock, each.ssl) for sock in _all_waiting(each.sock))
+            each.server.close()
+        for sock, ssl in waiting:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(lambda: Connection(self), sock, ssl=ssl)
 
     def date(self) -> str:
         """The value of Date now, made once a second."""
@@ -139,3 +158,38 @@ class Server:
         """A request's task; it outlives its connection by the time its handler needs to let go."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _bound(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
+    """A socket for each address of the host, bound and not listening yet. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    bound: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            sock = socket.socket(family, kind, protocol)
+            bound.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Port 0 of a name with several addresses: the first one's port for all.
+            taken = port or bound[0].getsockname()[1]
+            sock.bind((address[0], taken, *address[2:]))
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _all_waiting(sock: socket.socket) -> Iterator[socket.socket]:
+    """Takes every connection out of a listener's queue."""
+    while True:
+        try:
+            accepted, _ = sock.accept()
+        except OSError:  # nobody is left, or no descriptor for who is
+            return
+        accepted.setblocking(False)
+        yield accepted

@@ -70,12 +70,11 @@ class Hub:
         now: float,
         *,
         applied: int = 0,
-        first_ever: bool = False,
     ) -> None:
         """`ranks` names every other node. `applied` is the last order that the hub's own node has applied.
 
-        `first_ever`: no process before this one can have granted a lease (the journal was made just now, and
-        replaced none). Else nodes may hold what the last one granted, for one lease from `now`.
+        Nodes may hold what a process before this one granted, for one lease from `now`; a journal that was made
+        just now proves nothing, as somebody may have taken the old one away.
         """
         assert own not in ranks  # noqa: S101
         self._log = log
@@ -83,9 +82,8 @@ class Hub:
         self._own_applied = applied
         self._last = log.last  # the newest order that receipts know of
         self._seconds = seconds
-        since = NEVER if first_ever else now
         self.feeds = {
-            node: HubFeed(node, rank, seconds, since) for node, rank in sorted(ranks.items(), key=lambda of: of[1])
+            node: HubFeed(node, rank, seconds, now) for node, rank in sorted(ranks.items(), key=lambda of: of[1])
         }
         # When the youngest orders were written down, ascending; older than a lease need not be known.
         self._written: dict[int, float] = {}

@@ -75,7 +75,6 @@ class HubServer:
             lease_seconds,
             now(),
             applied=journal.last,
-            first_ever=journal.opening.new and journal.opening.replaced is None,
         )
         for order in self._written(after=max(0, journal.last - MAX_RECEIPTS)):
             self._receipts.open(order, self._nodes, now())

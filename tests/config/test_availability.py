@@ -63,7 +63,7 @@ def test_every_entry_of_the_list_is_a_setting() -> None:
 def test_every_entry_of_the_list_can_strike() -> None:
     struck = {problem.path for problem in unavailable(parse(CONTRACT, "t.yaml"))}
     pool = "origins: {app: {urls: ['http://a', 'http://b']}}\nnodes: {x: {role: edge, listen: 'h:1', workers: 2,"
-    own = " store: {memory: {eviction: tinylfu}, disk: {}, redis: {url: 'redis://a'}}}}\n"
+    own = " store: {disk: {}, redis: {url: 'redis://a'}}}}\n"
     shared = "store: {redis: {url: 'redis://a'}}\npurge: {journal: redis}\n"
     struck |= {problem.path for problem in unavailable(parse(pool + own + shared, "t.yaml"))}
     names = ("shield-1", "edge-ams", "edge-nyc", "app", "x")

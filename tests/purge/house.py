@@ -178,7 +178,7 @@ class House:
     async def open_member(self, name: str) -> Member:
         """Connects, and begins to follow."""
         member = await self.new_member(name)
-        await member.open()
+        await member.open(sole=True)
         return member
 
     async def new_member(self, name: str) -> Member:

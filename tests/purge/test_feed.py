@@ -623,11 +623,11 @@ def test_messages_of_a_hub_survive_the_wire(message: Welcome | Reset | Echo | Or
     assert isinstance(heard_by_hub(line), Malformed)
 
 
-def test_a_hub_that_is_the_first_ever_need_not_wait_for_leases_that_nobody_gave() -> None:
-    topology = Topology({"mid": 0}, first_ever=True)
+def test_a_hub_waits_one_lease_for_those_that_a_process_before_it_may_have_granted() -> None:
+    topology = Topology({"mid": 0})
     topology.purge()
     assert topology.states(1)["mid"] == "fenced"
-    cautious = Topology({"mid": 0}, first_ever=False)
+    cautious = Topology({"mid": 0}, long_ago=False)
     cautious.purge()
     assert cautious.states(1)["mid"] == "pending"
     assert Fenced("mid", 1) in cautious.hub.tick(cautious.now + LEASE + 1)

@@ -23,7 +23,7 @@ class Weather(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.topology = Topology(RANKS, first_ever=False)
+        self.topology = Topology(RANKS, long_ago=False)
         self.unnoticed: list[Connection] = []
         for name in RANKS:
             self.topology.connect(self.topology.start(name, offset=len(name) * 1000.0))

@@ -274,7 +274,8 @@ async def test_a_node_that_is_not_in_the_topology_gets_no_orders(home: House) ->
 async def test_the_newest_process_of_a_name_is_the_one_that_is_fed(home: House) -> None:
     hub = await home.open_all()
     elder = home.members["edge-ams"]
-    younger = await home.open_member("edge-ams")
+    younger = await home.new_member("edge-ams")
+    await younger.open()  # not the only one of its name, and it does not say so
     elder.relay.to = None  # it does not come back and take its place again
     await until(lambda: younger.trusts)
     answer = await hub.purge(tag("t"), "a test")

@@ -103,14 +103,15 @@ class Process:
 class Topology:
     """One hub, nodes by rank, and the true time."""
 
-    def __init__(self, ranks: dict[str, int], *, first_ever: bool = True) -> None:
+    def __init__(self, ranks: dict[str, int], *, long_ago: bool = True) -> None:
+        """`long_ago`: the hub began so long ago that no lease of a process before it can still be held."""
         self.now = 1000.0
         self.ranks = ranks
         self.counter = itertools.count(1)
         self.log = Log("journal-0")
         self.written: dict[Uid, float] = {}
         self.receipts = Receipts()
-        self.hub = Hub(self.log, OWN, ranks, LEASE, self.now, first_ever=first_ever)
+        self.hub = Hub(self.log, OWN, ranks, LEASE, self.now - (2 * LEASE + 1 if long_ago else 0))
         self.heard: dict[str, Connection] = {}  # newest greeted connection by node
         self.living: list[Process] = []  # those that may still serve; the newest of a name is the last
         self.dropped: list[Drop] = []

@@ -1,15 +1,17 @@
 """The memory level: what it promises, with check() after each test."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seawall.http.headers import headers
 from seawall.policy.entry import Entry, Part
+from seawall.store.eviction.words import WORDS
 from seawall.store.memory import MemoryStore
-from seawall.store.stored import OVERHEAD_BYTES, Stored, stored
+from seawall.store.stored import OVERHEAD_BYTES, Stored, key_of, stored
 
 
 def entry(
@@ -114,8 +116,84 @@ def test_keys_of_a_url_are_its_own_and_those_that_say_more(store: MemoryStore) -
     assert store.keys_of("http://a/") == ()
 
 
+def test_name_outlives_the_response_and_tells_variants_and_ranges_apart() -> None:
+    one, again = item("k", b"1", tags=("t",)), item("k", b"2")
+    german, english = item("k", varied=(("a", "de"),)), item("k", varied=(("a", "en"),))
+    head, tail = item("k", part=Part(0, 3, 10, "bytes=0-3")), item("k", part=Part(6, 9, 10, "bytes=-4"))
+    assert one.name == again.name == "k"
+    assert len({each.name for each in (one, german, english, head, tail)}) == 5
+    assert {key_of(each.name) for each in (one, german, english, head, tail)} == {"k"}
+    assert key_of(item("http://a/x\nh:1\nc:2", varied=(("a", "\n\n"),)).name) == "http://a/x\nh:1\nc:2"
+
+
+def test_next_version_of_what_left_is_recognised() -> None:
+    """S3-FIFO's ghosts are names, and a response that is fetched again keeps its name."""
+    store = MemoryStore(20 * item("k00").cost_bytes)
+    for number in range(30):
+        store.put(item(f"k{number:02}"))
+    assert not store.get("k01")
+    store.put(item("k01"))
+    for number in range(30, 45):
+        store.put(item(f"k{number:02}"))
+    assert store.get("k01")
+    assert not store.get("k30")
+    store.check()
+
+
+def test_next_version_takes_the_place_of_the_last_one_even_when_nobody_may_be_sent_away() -> None:
+    store = MemoryStore(2 * item("k").cost_bytes, "noeviction")
+    old, other, new = item("k"), item("l"), item("k")
+    assert store.put(old)
+    assert store.put(other)
+    assert store.put(new)
+    assert not store.put(item("m"))
+    assert (store.get("k"), store.get("l"), store.get("m")) == ((new,), (other,), ())
+    assert (store.evicted, store.refused) == (0, 1)
+    store.check()
+
+
+def test_what_could_not_be_refreshed_is_gone_because_it_is_no_longer_true() -> None:
+    store = MemoryStore(item("k").cost_bytes, "noeviction")
+    old = item("k")
+    store.put(old)
+    assert store.refresh(old, entry(tags=("longer",))) is None
+    assert store.get("k") == ()
+    store.check()
+
+
+def test_refresh_is_no_use_and_another_response_is() -> None:
+    store = MemoryStore(3 * item("k0").cost_bytes, "allkeys-lru")
+    first, second, third = (item(f"k{number}") for number in range(3))
+    for one in (first, second, third):
+        store.put(one)
+    store.refresh(first, first.entry)
+    store.put(item("k1"))
+    store.put(item("k3"))
+    store.put(item("k4"))
+    assert [bool(store.get(f"k{number}")) for number in range(5)] == [False, True, False, True, True]
+
+
+def test_what_was_invalidated_counts_as_expired() -> None:
+    store = MemoryStore(2 * item("k").cost_bytes, "volatile-ttl")
+    soon, later = item("a"), stored("b", replace(entry(), fresh_until=99.0), (b"body",))
+    store.put(soon)
+    store.put(later)
+    store.refresh(later, replace(later.entry, invalidated=True))
+    store.put(item("c"))
+    assert [bool(store.get(key)) for key in "abc"] == [True, False, True]
+
+
+def test_closed_store_is_empty_and_keeps_its_policy(store: MemoryStore) -> None:
+    store.put(item("k"))
+    store.close()
+    assert (len(store), store.used_bytes, store.get("k")) == (0, 0, ())
+    assert "s3fifo" in repr(store)
+
+
+@pytest.mark.parametrize("eviction", WORDS)
+@settings(max_examples=50)
 @given(
-    st.lists(
+    history=st.lists(
         st.tuples(
             st.sampled_from(["put", "drop", "touch", "refresh", "discard"]),
             st.integers(0, 5),
@@ -125,8 +203,10 @@ def test_keys_of_a_url_are_its_own_and_those_that_say_more(store: MemoryStore) -
         max_size=60,
     )
 )
-def test_index_order_and_buckets_agree_after_any_history(history: list[tuple[str, int, int, int]]) -> None:
-    store = MemoryStore(5 * (OVERHEAD_BYTES + 1000))
+def test_index_order_and_buckets_agree_after_any_history(
+    eviction: str, history: list[tuple[str, int, int, int]]
+) -> None:
+    store = MemoryStore(5 * (OVERHEAD_BYTES + 1000), eviction)
     for deed, number, variant, size in history:
         key = f"http://a/{number}" + ("\nh:1" if number % 2 else "")
         tags = tuple(f"t{n}" for n in range(variant))

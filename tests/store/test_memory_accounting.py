@@ -3,6 +3,8 @@
 import gc
 import tracemalloc
 
+import pytest
+
 from seawall.http.headers import headers
 from seawall.policy.entry import Entry
 from seawall.store.memory import MemoryStore
@@ -32,8 +34,13 @@ def fresh(number: int) -> Stored:
     return stored(f"http://shop.example/items/{number}?page=1", entry, (b"x" * 1024,))
 
 
-def test_budget_is_within_a_tenth_of_what_the_interpreter_allocates() -> None:
-    store = MemoryStore(1 << 40)
+@pytest.mark.parametrize(
+    ("eviction", "budget_bytes"),
+    [("s3fifo", 1 << 40), ("s3fifo", 36 << 20), ("allkeys-lfu", 36 << 20)],
+    ids=["all fits", "as many ghosts as objects", "frequencies"],
+)
+def test_budget_is_within_a_tenth_of_what_the_interpreter_allocates(eviction: str, budget_bytes: int) -> None:
+    store = MemoryStore(budget_bytes, eviction)
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
@@ -42,5 +49,5 @@ def test_budget_is_within_a_tenth_of_what_the_interpreter_allocates() -> None:
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    real, counted = (after - before) / OBJECTS, store.used_bytes / OBJECTS
+    real, counted = (after - before) / len(store), store.used_bytes / len(store)
     assert 0.9 < counted / real < 1.15, f"{real:.0f} bytes an object allocated, {counted:.0f} counted"

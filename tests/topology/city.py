@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import deepcopy
@@ -26,7 +25,7 @@ from yarl import URL
 
 from console.node import SUPERVISED
 from origin_stub import OriginStub
-from tests.console.command import environment
+from tests.console.command import COMMAND, environment
 from tests.downstream.client import Client
 from tests.edge.house import Got
 from tests.structure.sources import ROOT
@@ -55,7 +54,7 @@ async def until(holds: Callable[[], Awaitable[bool]], what: Callable[[], str], s
     """Looks again and again at something that nobody can announce. `what` is for the one who reads of the failure."""
     try:
         async with asyncio.timeout(seconds):
-            while not await holds():
+            while not await holds():  # noqa: ASYNC110 (other processes ring no bells)
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not within {seconds:g} s: {what()}") from None
@@ -130,7 +129,9 @@ class City:
     def hub(self) -> str:
         """As the file says, else the first shield, else the first node."""
         said = self.topology["purge"].get("hub")
-        return said or next((n.name for n in self.nodes.values() if n.settings["role"] == "shield"), next(iter(self.nodes)))
+        return said or next(
+            (n.name for n in self.nodes.values() if n.settings["role"] == "shield"), next(iter(self.nodes))
+        )
 
     # --- processes ---
 
@@ -149,7 +150,7 @@ class City:
         assert not node.runs, node
         with node.log.open("ab") as log:
             node.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "console.main", "serve", "--config", str(node.file), "--node", node.name, "--json",
+                *COMMAND, "serve", "--config", str(node.file), "--node", node.name, "--json",
                 # As `seawall up` starts it: should this process be killed, its nodes end by themselves.
                 cwd=ROOT, env=environment(self.state, **self.environment, **{SUPERVISED: "1"}),
                 stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=log,
@@ -242,9 +243,9 @@ class City:
             found = {field.lower(): value for field, value in answer.headers.items()}
             return Said(answer.status, found, await answer.json(content_type=None))
 
-    async def purge(self, at: str, *, timeout: str = "10s", **names: object) -> Said:
+    async def purge(self, at: str, *, patience: str = "10s", **names: object) -> Said:
         """POST /v1/purge at this node."""
-        return await self.ask(at, "/v1/purge", method="POST", json={"timeout": timeout, **names})
+        return await self.ask(at, "/v1/purge", method="POST", json={"timeout": patience, **names})
 
     async def receipt(self, at: str, number: int) -> Said:
         return await self.ask(at, f"/v1/purges/{number}")

@@ -31,7 +31,7 @@ async def test_draining_edge_applies_purges_and_finishes_what_is_under_way(tmp_p
             assert (got.status, got.body) == (200, town.stub.body(f"/slow/{number}", 100 * 1024))
         assert await town.ended("edge-ams") == 0
         # It has taken leave: nobody waits for its lease.
-        said = await town.purge("shield-1", urls=[f"{ORIGIN}/slow/1"], timeout="500ms")
+        said = await town.purge("shield-1", urls=[f"{ORIGIN}/slow/1"], patience="500ms")
         assert (said.status, said.states["edge-ams"]) == (207, "fenced")
 
 

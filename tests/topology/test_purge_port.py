@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,7 +14,10 @@ from tests.topology.city import HOST, ORIGIN, City, Settings, city, edge, own_wo
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PURGER, READER = "the-secret-of-a-pipeline", "the-secret-of-a-dashboard"
-TOKENS = [{"name": "ci", "env": "CI_SECRET", "may": ["purge"]}, {"name": "board", "env": "BOARD_SECRET", "may": ["read"]}]
+TOKENS = [
+    {"name": "ci", "env": "CI_SECRET", "may": ["purge"]},
+    {"name": "board", "env": "BOARD_SECRET", "may": ["read"]},
+]
 NODES = {"shield-1": shield(), "edge-ams": edge("shield-1"), "edge-open": edge("shield-1")}
 
 
@@ -172,11 +174,12 @@ async def test_body_that_is_not_understood_whole_purges_nothing(town: City, at: 
 
 async def test_whom_the_file_allows_purges_with_one_request(town: City) -> None:
     """Last in this file: it does what the others may not."""
-    for number, (node, fields) in enumerate([("edge-ams", bearer(PURGER)), ("edge-open", ()), ("edge-open", bearer(PURGER))], 1):
+    askers = [("edge-ams", bearer(PURGER)), ("edge-open", ()), ("edge-open", bearer(PURGER))]
+    for number, (node, fields) in enumerate(askers, 1):
         got = await town.get(node, "/p", *fields, method="PURGE")
         said = json.loads(got.body)
         assert (got.status, said["id"], said["state"]) == (200, number, "complete")
-        assert {each["node"]: each["matched"] for each in said["nodes"]} == {"shield-1": 1, "edge-ams": 1, "edge-open": 1}
+        assert {each["node"]: each["matched"] for each in said["nodes"]} == dict.fromkeys(NODES, 1)
         for name in ("edge-ams", "edge-open"):
             assert own_word(await town.get(name, "/p")) == "MISS"
             await town.warm(name, "/p")

@@ -33,14 +33,13 @@ async def test_sixteen_kibibytes_of_tags_are_stored_whole_and_one_octet_more_is_
 
         got = await town.warm("edge-ams", "/most")
         assert "surrogate-key" not in got.headers
-        for tag in most:
+        for tag in (*most[::16], most[-1]):
             assert await counted(town, tag) == 2, f"{tag} on shield and edge"
         assert await counted(town, most[0][:-1], most[0].upper(), "tag-", ".*") == 0
 
         for _ in range(2):
             got = await town.get("edge-ams", "/over")
-            assert (got.status, got.body, own_word(got)) != (200, b"over", "HIT")
-            assert (got.status, got.body) == (200, b"over")
+            assert (got.status, got.body, own_word(got) == "HIT") == (200, b"over", False)
             assert "surrogate-key" not in got.headers
         assert "stored" not in own_status(got)
         assert town.asked("/over") == 2
@@ -57,7 +56,9 @@ async def test_tag_with_odd_octets_is_the_same_on_every_tier(tmp_path: Path) -> 
     async with city(tmp_path, TOWN) as town:
         for number, tag in enumerate(("café", "ключ", "a.*b", "100%", "%74", 'say"so"', "\\u0041", "x:y/z?", "[a-z]")):
             path = f"/odd/{number}"
-            raw = f"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 3\r\nSurrogate-Key: {tag}\r\n\r\nold"
+            raw = (
+                f"HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 3\r\nSurrogate-Key: {tag}\r\n\r\nold"
+            )
             town.stub.script(path, {"raw": raw})
             await town.warm("edge-ams", path)
             said = await town.purge("edge-ams", tags=[tag])

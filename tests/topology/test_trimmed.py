@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from origin_stub import OriginStub
 from seawall.clock import SystemClock
@@ -65,9 +66,16 @@ async def following(hub_url: str, stub: OriginStub) -> AsyncIterator[tuple[Stand
         await pool.close()
 
 
-async def test_node_behind_a_trimmed_journal_serves_nothing_old_as_fresh(tmp_path: Path) -> None:
-    relay = Relay()
-    await relay.open()
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    """The network between the edge and its hub."""
+    opened = Relay()
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+async def test_node_behind_a_trimmed_journal_serves_nothing_old_as_fresh(tmp_path: Path, relay: Relay) -> None:
     async with house(tmp_path / "journal") as home, OriginStub() as stub, aiohttp.ClientSession() as session:
         hub = await home.open_hub(ranks={NAME: 1}, max_orders=KEPT_ORDERS)
         assert home.port is not None
@@ -103,4 +111,3 @@ async def test_node_behind_a_trimmed_journal_serves_nothing_old_as_fresh(tmp_pat
             assert (await get("/kept"))[0] == "old"
             assert stub.tally("/kept").statuses == {200: 1, 304: 1}
             assert await get("/kept") == ("old", "HIT")
-    await relay.close()

@@ -52,7 +52,7 @@ class LFU:
         self._lowest = 0  # no rank is below it
 
     def touch(self, name: Hashable) -> None:
-        """TOUCH_NS"""
+        """Perhaps one up, and behind its equals. 507 ns (bench/eviction.py)."""
         rank = self._ranks.get(name)
         if rank is None:
             return

@@ -16,7 +16,7 @@ class NoEviction:
         self._costs: dict[Hashable, int] = {}
 
     def touch(self, name: Hashable) -> None:
-        """Nothing to remember. TOUCH_NS"""
+        """Nothing to remember. 25 ns (bench/eviction.py, as all of these figures)."""
 
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         used = self.used_bytes - self._costs.get(name, 0) + cost_bytes

