@@ -207,7 +207,10 @@ class Engine:
                     trip = self._trip(visit, request, head, key, route, visit.fwd, decision=decision)
                     # Once a landing has told us what the resource varies on, we wait only for our own kind.
                     names = selecting | held.selecting()
-                    landing, led = await self._board(visit, trip, names)
+                    boarded = await self._board(visit, trip, names)
+                    if boarded is None:
+                        continue
+                    landing, led = boarded
                     reply = self._disembark(visit, trip, landing, led, last=boarding == MOST_BOARDINGS - 1)
                     if reply is not None:
                         return reply
@@ -224,8 +227,11 @@ class Engine:
 
     # --- waiting for a flight ---
 
-    async def _board(self, visit: Visit, trip: Trip, names: frozenset[str]) -> tuple[Landing | None, bool]:
-        """What the flight for this trip landed, and whether we led it. None: it failed without landing."""
+    async def _board(self, visit: Visit, trip: Trip, names: frozenset[str]) -> tuple[Landing | None, bool] | None:
+        """What the flight for this trip landed (None: it failed without landing), and whether we led it.
+
+        None: an order came between its take-off and its landing, and perhaps before us: the next flight, then.
+        """
         key = FlightKey(trip.key, trip.head.headers.get("range"), selected(names, trip.head))
         if "authorization" in trip.head.headers:
             # Almost never to be shared (RFC 9111 3.5): nobody waits for it, and it waits for nobody.
@@ -248,7 +254,16 @@ class Engine:
                 self._abandon(flight)
             raise
         visit.origin_seconds = self._clock.monotonic() - visit.started
+        if not led and self._is_overtaken(trip, landing):
+            # Only the landing told the tags that the order names.
+            self._flights.unlist(flight)
+            return None
         return landing, led
+
+    def _is_overtaken(self, trip: Trip, landing: Landing) -> bool:
+        return isinstance(landing, Arriving) and self._standing.applied.overtakes(
+            landing.mark, trip.key, landing.entry.tags
+        )
 
     async def _await_elder(self, key: FlightKey) -> None:
         """Without a lease, only a flight that took off after the request came will do.

@@ -279,7 +279,7 @@ class Fetcher:
         if why_not is None and (
             flight.overtaken
             or self._standing.applied.overtakes(mark, trip.key, entry.tags)
-            or self._has_newer(trip.key, entry)
+            or self._met_another(trip.key, entry)
         ):
             why_not = Reason.OVERTAKEN
         if why_not is not None or pieces is None:
@@ -295,13 +295,20 @@ class Fetcher:
         else:
             self._observer.not_stored(Reason.TOO_LARGE)
 
-    def _has_newer(self, key: str, entry: Entry) -> bool:
-        """Would it take the place of a response that was asked for later? Two fetches of one variant can be under way:
-        Vary was not known when the first took off, or an order closed its boarding."""
-        return any(
-            supersedes(entry, item.entry) and item.entry.requested_at > entry.requested_at
-            for item in self._store.get(key)
-        )
+    def _met_another(self, key: str, entry: Entry) -> bool:
+        """Was the same variant fetched by somebody else meanwhile? Then this one is not to be stored.
+
+        Two fetches of one variant can be under way where Vary was not known when the first took off. If the other was
+        asked for after our answer had come, it is newer and stays. If they overlapped, nobody can tell which of the
+        two the origin made first, and to keep either could show a client an older version than it has seen: both go.
+        """
+        met = False
+        for item in self._store.get(key):
+            if supersedes(entry, item.entry) and item.entry.stored_at > entry.requested_at:
+                met = True
+                if item.entry.requested_at <= entry.stored_at:
+                    self._store.discard(item)
+        return met
 
     async def _pour(self, body: BodyReader, fill: Fill, most_bytes: int) -> Reason | None:
         """The whole body into the fill; why it is not to be stored, or None."""

@@ -95,12 +95,16 @@ class Purger:
         return {*self._store.keys_of(keyed_url), answering}
 
     def _close_boarding(self, what: Selection) -> None:
-        """Whoever asks from now on starts a new fetch. Which tags a fetch will bring, only its landing tells."""
+        """Whoever asks for a selected key from now on starts a new fetch.
+
+        Which tags a fetch brings, only its landing tells: whoever boards after an order by tag looks at that then
+        (Engine._disembark). Closing all boarding instead would fetch everything twice at each purge by tag.
+        """
         match = Match(keyed(what, self._keyed_url))
 
         def concerns(key: object) -> bool:
             assert isinstance(key, FlightKey)  # noqa: S101 (the engine's flights have no other)
-            return bool(what.tags) or match(key.key)
+            return match(key.key)
 
         self._flights.close_boarding(concerns)
 

@@ -43,10 +43,13 @@ async def test_order_before_the_head_is_here_is_not_undone_by_what_lands(
     fetch = await stage.origin.nth(1)
     stage.purge(**names)
     newcomer = stage.ask()
-    second = await stage.origin.nth(2)
+    if "tags" in names:  # which tags a fetch brings, its landing tells; until then nobody asks twice
+        await stage.until(lambda: stage.tally.collapses == 1)
+    else:
+        await stage.origin.nth(2)
     fetch.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"old")
     assert (await waiting).body == b"old"
-    second.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"new")
+    (await stage.origin.nth(2)).replies(200, FRESH, ("Surrogate-Key", "t"), body=b"new")
     assert (await newcomer).body == b"new"
     await stage.quiet()
     got = await stage.get()
@@ -67,6 +70,34 @@ async def test_order_in_the_middle_of_the_body_is_not_undone(stage: Stage, names
     await stage.quiet()
     assert len(stage.store) == 0
     assert (await after(stage)).body == b"new"
+
+
+async def test_order_by_another_tag_makes_nobody_ask_twice(stage: Stage) -> None:
+    waiting = stage.ask()
+    fetch = await stage.origin.nth(1)
+    stage.purge(tags=["other"])
+    newcomer = stage.ask()
+    await stage.until(lambda: stage.tally.collapses == 1)
+    fetch.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"one")
+    assert [(await each).body for each in (waiting, newcomer)] == [b"one", b"one"]
+    assert len(stage.origin.asked) == 1
+
+
+async def test_client_whom_orders_overtake_again_and_again_goes_alone_and_is_answered(stage: Stage) -> None:
+    clients = [stage.ask()]
+    await stage.origin.nth(1)
+    clients += [stage.ask() for _ in range(3)]
+    await stage.until(lambda: stage.tally.collapses == 3)
+    for number in (1, 2, 3, 4):
+        asked = await stage.origin.nth(number)
+        if number < 4:
+            left = 5 - number
+            await stage.until(lambda left=left: sum(f.waiting for f in stage.engine._flights) == left)  # type: ignore[misc]
+            stage.purge(tags=["t"])
+        asked.replies(200, FRESH, ("Surrogate-Key", "t"), body=b"%d" % number)
+    got = [await client for client in clients]
+    assert {one.status for one in got} == {200}
+    assert {one.body for one in got} == {b"1", b"2", b"3", b"4"}  # who leads next is nobody's promise
 
 
 async def test_order_that_does_not_concern_a_fetch_leaves_it_alone(stage: Stage) -> None:
