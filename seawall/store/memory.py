@@ -8,23 +8,11 @@ Invariant: bucket, order and tag index hold exactly the same objects; check() sa
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import Protocol
 
 from seawall.policy.entry import Entry
 from seawall.store.eviction import words
 from seawall.store.stored import Stored, key_of, stored
 from seawall.store.tags import TagIndex
-
-
-class FastStore(Protocol):
-    """What the engine asks of a level that can answer at once."""
-
-    def get(self, key: str) -> tuple[Stored, ...]: ...
-    def put(self, item: Stored) -> bool: ...
-    def refresh(self, old: Stored, entry: Entry) -> Stored | None: ...
-    def drop(self, key: str) -> int: ...
-    def keys(self) -> Iterator[str]: ...
-    def close(self) -> None: ...
 
 
 class MemoryStore:
