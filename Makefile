@@ -18,14 +18,16 @@ LINT := $(VENV)/.lint
 NODE := $(SUITE)/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help bench run test lint format docs conformance conformance-baseline clean
+.PHONY: help bench bench-report bench-nodes run test lint format docs conformance conformance-baseline clean
 
 help:
 	@echo "make run          an origin to play with and an edge in front of it (configs/demo.yaml)"
 	@echo "make test         the whole test suite"
 	@echo "make lint         ruff, mypy, import contracts"
 	@echo "make conformance  the public test suite for HTTP caches (needs Node.js and npm)"
-	@echo "make bench        what it costs: purges through nine nodes, crowds at a cold key"
+	@echo "make bench        beside nginx and Varnish, a quarter of an hour; ARGS=--quick or --full for less or more"
+	@echo "make bench-report what that found: into docs/performance.md, with plots"
+	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
 	@echo "make clean        remove what these commands made"
@@ -47,6 +49,12 @@ format: $(LINT)
 	$(BIN)/ruff format .
 
 bench: $(TEST)
+	@$(BIN)/python -m bench.peers $(ARGS)
+
+bench-report: $(TEST)
+	@$(BIN)/python -m bench.report $(ARGS)
+
+bench-nodes: $(TEST)
 	@$(BIN)/python -m bench.purge
 	@$(BIN)/python -m bench.collapse
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from console import say
 from console.exits import Exit
-from seawall.config.availability import unavailable
 from seawall.config.load import load
 from seawall.config.problems import ConfigError
 from seawall.config.schema import Topology
 
 
 def check(file: str, *, json: bool) -> int:
-    """Says what is wrong with a topology file, or that nothing is; what this version cannot run yet is a note."""
+    """Says what is wrong with a topology file, or that nothing is."""
     try:
         topology = load(file)
     except ConfigError as error:
         if json:
             wrong = [say.as_json(problem) for problem in error.problems]
-            say.json_line({"file": file, "valid": False, "problems": wrong, "unavailable": []})
+            say.json_line({"file": file, "valid": False, "problems": wrong})
         else:
             say.problems(error)
         return Exit.USAGE
-    notes = unavailable(topology)
     if json:
-        later = [say.as_json(problem) for problem in notes]
-        say.json_line({"file": file, "valid": True, "problems": [], "unavailable": later})
-        return Exit.DONE
-    say.line(f"{file}: valid; {_summary(topology)}")
-    for note in notes:
-        say.line(f"note: {note}")
+        say.json_line({"file": file, "valid": True, "problems": []})
+    else:
+        say.line(f"{file}: valid; {_summary(topology)}")
     return Exit.DONE
 
 

@@ -157,6 +157,13 @@ def purge(
     ] = "all",
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="The longest wait; the purge goes on.")] = "30s",
     fail_if_empty: Annotated[bool, typer.Option("--fail-if-empty", help="Exit code 4 if nothing matched.")] = False,
+    rewarm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="top:N",
+            help="Once every node has purged, let this node fetch the N again that it is asked for most.",
+        ),
+    ] = None,
     admin: AdminUrl = "http://127.0.0.1:8081",
     token: Token = None,
     json: Json = False,
@@ -175,8 +182,57 @@ def purge(
         wait,
         timeout,
         fail_if_empty,
+        rewarm,
     )
     raise typer.Exit(command.purge(admin, token, options, json=json))
+
+
+@app.command(
+    help="Let a node ask for URLs before its clients do, so that they get hits. Stops by itself where the origin "
+    "fails or becomes slow. Exit codes: 0 done, 1 stopped or failed, 2 wrong usage, 5 the node did not answer.",
+    epilog="Example: seawall warm --sitemap https://shop.example/sitemap.xml --rate 10 --state warm.state",
+)
+def warm(
+    urls: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A URL a line, # before a comment. - reads stdin.")
+    ] = None,
+    access_log: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="What was asked for most there: combined, common or JSON; gzip; - is stdin."),
+    ] = None,
+    sitemap: Annotated[
+        str | None, typer.Option(metavar="URL", help="A sitemap, or an index of sitemaps; XML or gzip.")
+    ] = None,
+    node: Annotated[
+        str | None, typer.Option("--from", metavar="NODE", help="What the node with this admin URL is asked for most.")
+    ] = None,
+    top: Annotated[int, typer.Option(metavar="N", help="How many URLs of a log or a node.")] = 1000,
+    host: Annotated[str | None, typer.Option(metavar="H", help="For lines of a log that name no host.")] = None,
+    scheme: Annotated[
+        str | None, typer.Option(metavar="http|https", help="Instead of each URL's own: that of the node's port.")
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--header", "-H", metavar="'Name: value'", help="Another variant than browsers with gzip and br get."
+        ),
+    ] = None,
+    rate: Annotated[float, typer.Option(metavar="N", help="Requests a second.")] = 20.0,
+    concurrency: Annotated[int, typer.Option(metavar="N", help="Requests at a time; the node has 8 under way.")] = 4,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="For each URL, at most 60s.")] = "30s",
+    state: Annotated[
+        str | None, typer.Option(metavar="FILE", help="What is done is written there, and left out the next time.")
+    ] = None,
+    admin: AdminUrl = "http://127.0.0.1:8081",
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    from console import warm as command
+    from console.warmsources import Source
+
+    source = Source(urls, access_log, sitemap, node, top, host, scheme)
+    options = command.Options(source, header or (), rate, concurrency, timeout, state)
+    raise typer.Exit(command.warm(admin, token, options, json=json))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ import msgspec
 from console import say
 from console.adminclient import Admin, AdminError, AdminTimeout, Answer, NotAnAdminUrl, admin_at, post
 from console.exits import Exit
+from console.warmagain import NotATop, WarmAgain, top_of
 from seawall.config.problems import shown
 from seawall.config.units import NotAnAmount, seconds
 from seawall.purge.asked import LONGEST_TIMEOUT, names
@@ -44,6 +45,7 @@ class Options:
     wait: str = "all"
     timeout: str = "30s"
     fail_if_empty: bool = False
+    rewarm: str | None = None
 
 
 class _Usage(Exception):
@@ -56,6 +58,7 @@ class _Outcome:
 
     answers: list[Answer] = field(default_factory=list)
     worst: Exit = Exit.DONE
+    again: WarmAgain | None = None
 
     def add(self, answer: Answer, code: Exit) -> None:
         self.answers.append(answer)
@@ -75,11 +78,16 @@ def purge(admin: str, token: str | None, options: Options, *, json: bool) -> int
         where = admin_at(admin)
         timeout = _patience(options)
         selections = list(_batches(_selection(options)))
-    except (NotAnAdminUrl, _Usage) as error:
+        again = None if options.rewarm is None else WarmAgain(where, token, top_of(options.rewarm))
+    except (NotAnAdminUrl, _Usage, NotATop) as error:
         say.error(str(error))
         return Exit.USAGE
-    outcome = _Outcome()
+    outcome = _Outcome(again=again)
+    if again is not None and not options.dry_run:
+        again.look([names(selection) for selection in selections])
     complaint = _ask_all(where, token, selections, options, timeout, outcome)
+    if again is not None:
+        _warm_again(again, outcome, options, complaint)
     if outcome.answers:
         # Of several, one may have matched nothing; only all of them together may not.
         if options.fail_if_empty and outcome.worst is Exit.DONE and not outcome.matched:
@@ -117,6 +125,16 @@ def _ask_all(
         if progress:
             print(file=sys.stderr)
     return ""
+
+
+def _warm_again(again: WarmAgain, outcome: _Outcome, options: Options, complaint: str) -> None:
+    """Only after a purge that is complete: where a node still has the old version, it would be fetched from there."""
+    if options.dry_run:
+        again.let_be("a dry run purges nothing")
+    elif complaint or any(answer.document.get("state") != "complete" for answer in outcome.answers):
+        again.let_be("the purge is not complete")
+    again.warm()
+    outcome.note(again.code)
 
 
 def _code(answer: Answer, options: Options) -> Exit:
@@ -258,13 +276,14 @@ def _body(selection: Selection, options: Options, timeout: float) -> dict[str, o
 
 
 def _say_json(outcome: _Outcome) -> None:
+    again = {} if outcome.again is None else {"rewarm": outcome.again.as_json()}
     if len(outcome.answers) == 1:
-        say.json_line(outcome.answers[0].document)
+        say.json_line({**outcome.answers[0].document, **again})
         return
     states = [str(answer.document.get("state")) for answer in outcome.answers]
     worst = min(states, key=("accepted", "partial", "complete").index)
     purges = [answer.document for answer in outcome.answers]
-    say.json_line({"state": worst, "matched": outcome.matched, "purges": purges})
+    say.json_line({"state": worst, "matched": outcome.matched, "purges": purges, **again})
 
 
 def _say_table(outcome: _Outcome) -> None:
@@ -282,6 +301,8 @@ def _say_table(outcome: _Outcome) -> None:
             say.error(receipt.warning)
     if len(outcome.answers) > 1:
         say.line(f"{len(outcome.answers)} purges, {outcome.matched} matched")
+    if outcome.again is not None:
+        say.line(str(outcome.again))
 
 
 class _Node(msgspec.Struct):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from console import node as runner
 from console import say
 from console.exits import Exit
-from seawall.config.availability import require_available
 from seawall.config.flags import from_flags
 from seawall.config.kinds import did_you_mean
 from seawall.config.problems import ConfigError
@@ -54,9 +53,4 @@ def from_file(file: str, name: str | None, *, json: bool) -> int:
 
 
 def _serve(topology: Topology, name: str, json: bool) -> int:
-    try:
-        require_available(topology, {name})
-    except ConfigError as error:
-        say.problems(error)
-        return Exit.USAGE
     return runner.run(topology, topology.nodes[name], json=json)

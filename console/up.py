@@ -12,7 +12,6 @@ from console import say
 from console.exits import Exit
 from console.node import SUPERVISED
 from console.supervisor import Died, Event, Output, Ready, StartFailed, Stopped, Supervisor, environment
-from seawall.config.availability import require_available
 from seawall.config.kinds import did_you_mean
 from seawall.config.load import load
 from seawall.config.problems import ConfigError
@@ -36,7 +35,6 @@ def up(file: str, only: str | None, *, json: bool) -> int:
             hint = f" ({did_you_mean(unknown[0], names)})" if unknown and names else ""
             say.error(f"{file} has no node '{unknown[0]}'{hint}" if unknown else f"{file} has no nodes")
             return Exit.USAGE
-        require_available(topology, chosen)
     except ConfigError as error:
         say.problems(error)
         return Exit.USAGE
@@ -102,10 +100,11 @@ class _Reporter:
     def all_ready(self) -> None:
         raise NotImplementedError
 
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Name, role, where clients and where admins go."""
+    def rows(self) -> list[tuple[str, str, str, str, int]]:
+        """Name, role, where clients and where admins go, and how many processes serve them."""
+        nodes = self._topology.nodes
         return [
-            (name, self._topology.nodes[name].role.value, str(said["listen"]), str(said.get("admin") or ""))
+            (name, nodes[name].role.value, str(said["listen"]), str(said.get("admin") or ""), nodes[name].workers)
             for name, said in self._listening.items()
         ]
 
@@ -125,8 +124,8 @@ class _JsonReporter(_Reporter):
 
     def all_ready(self) -> None:
         nodes = [
-            {"node": name, "role": role, "listen": listen, "admin": admin or None}
-            for name, role, listen, admin in self.rows()
+            {"node": name, "role": role, "listen": listen, "admin": admin or None, "workers": workers}
+            for name, role, listen, admin, workers in self.rows()
         ]
         say.json_line({"event": "up", "nodes": nodes})
 
@@ -155,7 +154,9 @@ class _TextReporter(_Reporter):
     def all_ready(self) -> None:
         self._all_up = True
         rows = sorted(self.rows(), key=lambda row: (row[1], row[0]))
-        say.table("", ("node", "role", "listens on", "admin"), rows)
+        several = [row[4] for row in rows if row[4] > 1]
+        heads = ("node", "role", "listens on", "admin", *(("workers",) if several else ()))
+        say.table("", heads, [(*row[:4], *((str(row[4]),) if several else ())) for row in rows])
         entries = [row for row in rows if row[1] == Role.EDGE.value] or rows
         path = "/make/hello?size=1KiB&max-age=60&etag" if any(row[1] == Role.ORIGIN_STUB.value for row in rows) else "/"
         say.line(f"try: curl -i 'http://{entries[0][2]}{path}'")

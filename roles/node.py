@@ -8,43 +8,49 @@ What a role adds stands in its own package; where its upstreams are is the one t
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+import socket
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import uvloop
 
+from roles.adminport import OpenAdmin, Who, host_names, open_admin, open_metrics, who_may_ask
+from roles.collector import tame
+from roles.levels import levels_of, most_in_memory, open_lower
+from roles.post import Post
 from roles.purging import allowed_to_purge, nodes_secret, open_service, standing_of
 from roles.rules import rules_for
 from roles.ways import ways_of, wire_of
 from roles.wiring import limits_for, router_for
-from seawall.admin.tokenfile import keep_token, leave_note, remove_note
-from seawall.admin.tokens import EVERYTHING, Tokens, nodes_token
 from seawall.admin.view import NotReady, Readiness, Ready
 from seawall.clock import SystemClock
-from seawall.config.places import data_directory, state_directory
-from seawall.config.schema import MetricsAccess, Topology
-from seawall.config.secrets import Secret, read_secrets
-from seawall.downstream.server import Server
+from seawall.config.schema import Topology
+from seawall.downstream.server import Front, Server
 from seawall.engine.engine import Engine
+from seawall.engine.grounds import Grounds
 from seawall.engine.peers import Peers
+from seawall.engine.popular import Popular
+from seawall.engine.popularity import Popularity
 from seawall.engine.purgerequest import with_purge
 from seawall.engine.tally import Tally
+from seawall.engine.warmer import Warmer
 from seawall.purge.service import PurgeService
 from seawall.store.memory import MemoryStore
 from seawall.telemetry import events
 from seawall.telemetry.accesslog import AccessLog, access_log
 from seawall.telemetry.exposition import Scrape
 from seawall.telemetry.metrics import JSON, Counters, Gauges, PortUsage, TierUsage, snapshot
+from seawall.telemetry.sums import figures
 from seawall.telemetry.version import own_version
 
 # Bodies that are still arriving live beside the store: a quarter of its budget again at the most, and not less
 # than two objects of the largest size that is stored.
 FILL_SHARE = 4
 LEAST_FILL_BYTES = 64 * 1024 * 1024
+# How long a node that stops goes on writing what was stored to the levels below memory.
+FLUSH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +62,19 @@ class ReadyInfo:
     admin: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Admin:
-    """The open admin port: where it is, and how it ends."""
-
-    address: str
-    close: Callable[[], Awaitable[None]]
+# Who is offered what arrives before the engine is; only an edge has one.
+MakeFront = Callable[[Grounds, Server], Front]
 
 
 class CachingNode:
     """One node and everything it owns. `run` is its whole life."""
 
-    def __init__(self, topology: Topology, name: str) -> None:
+    def __init__(
+        self, topology: Topology, name: str, post: Post | None = None, *, front: MakeFront | None = None
+    ) -> None:
+        """`post`: this process is one of the node's workers."""
+        self._post = post
+        self._front = front
         self._topology = topology
         self._settings = topology.nodes[name]
         self.name = name
@@ -75,7 +82,6 @@ class CachingNode:
         self.counters = Counters()
         self._state: Readiness = NotReady("starting")
         self._stop = asyncio.Event()
-        self._own_token: Path | None = None  # the directory of the token that this node made for itself
 
     # --- what the admin port sees (admin.view.NodeView) ---
 
@@ -93,13 +99,16 @@ class CachingNode:
     async def run(self, on_ready: Callable[[ReadyInfo], None]) -> None:
         """Serves until told to stop. Raises OSError where it cannot listen, ConfigError for secrets it cannot have,
         JournalError where the hub cannot write its orders down."""
-        topology, settings = self._topology, self._settings
-        memory = topology.store_of(settings).memory
+        topology, settings, post = self._topology, self._settings, self._post
+        levels = topology.store_of(settings)
         secret = nodes_secret(topology)
         clock = SystemClock()
-        self._store = store = MemoryStore(memory.size, memory.eviction)
-        standing = standing_of(topology, self.name)
+        memory = MemoryStore(levels.memory.size, levels.memory.eviction)
+        lower = await open_lower(topology, self.name, memory, secret, clock.now)
+        standing = standing_of(topology, self.name, lower.kept, post)
+        self._store = store = levels_of(levels, memory, lower.levels, standing, clock.now)
         async with AsyncExitStack() as parts:
+            parts.push_async_callback(store.close, FLUSH_SECONDS)
             log = self._open_log()
             if log is not None:
                 parts.callback(log.close)
@@ -107,30 +116,44 @@ class CachingNode:
             ways = ways_of(topology, settings, secret, wire)
             parts.push_async_callback(ways.close)
             ways.start()
+            popularity = Popularity()
+            tally = Tally(self.counters, log)
             engine = Engine(
                 node=self.name,
                 clock=clock,
                 route=router_for(
-                    topology.effective_routes(), lambda route: rules_for(route, memory), topology.origin_of, ways
+                    topology.effective_routes(), lambda route: rules_for(route, levels), topology.origin_of, ways
                 ),
                 store=store,
-                observer=Tally(self.counters, log),
-                fill_budget_bytes=max(memory.size // FILL_SHARE, LEAST_FILL_BYTES),
+                observer=tally,
+                fill_budget_bytes=max(memory.budget_bytes // FILL_SHARE, LEAST_FILL_BYTES),
+                most_in_memory=most_in_memory(levels),
                 standing=standing,
                 peers=Peers(secret),
+                popularity=popularity,
+                leases=lower.leases,
             )
             parts.push_async_callback(engine.close)
-            service = await open_service(topology, self.name, standing, engine.purger, secret, wire)
-            tokens = self._tokens(secret)
-            handler = with_purge(engine.handle, service, allowed_to_purge(topology, tokens))
+            self._popular = Popular(popularity, store.get, engine.key_of)
+            self._warmer = warmer = Warmer(engine.handle, holds=engine.holds, clock=clock)
+            service = await open_service(topology, self.name, standing, engine.purger, secret, wire, post)
+            # What the workers of a node share is counted by the first of them.
+            engine.purger.counts_below = post is None or post.worker == 0
+            who = who_may_ask(topology, self.name, secret, *(() if post is None else (post.token,)))
+            handler = with_purge(engine.handle, service, allowed_to_purge(topology, who.tokens))
             self._server = server = Server(handler, limits=limits_for(topology.limits), name=self.name, clock=clock)
+            if self._front is not None:
+                server.front = self._front(engine.grounds(tally), server)
             self._gauges = Gauges(
                 tiers=self._tiers, port=self._port, flights=lambda: engine.flights, purge=service.usage
             )
             self._scrape = Scrape(self.counters, self._gauges, self.name)
             try:
-                await server.start(settings.listen.host, settings.listen.port)
-                admin = await self._open_admin(tokens, service)
+                if post is None:
+                    await server.start(settings.listen.host, settings.listen.port)
+                else:
+                    await server.serve(socket.socket(fileno=each) for each in post.listening)
+                admin = await self._open_admin(who, service)
                 if admin is not None:
                     parts.push_async_callback(admin.close)
                 self._listen_to_signals(log)
@@ -141,6 +164,7 @@ class CachingNode:
                 await self._stop.wait()
                 events.info("node.draining", flights=engine.flights, connections=server.open)
                 self._state = NotReady("draining")
+                warmer.close()
                 await server.drain(topology.limits.drain_timeout)
             finally:
                 await server.drain(0)
@@ -159,52 +183,36 @@ class CachingNode:
         wanted = self._topology.access_log
         return None if wanted is None else access_log(wanted.path, wanted.format, self.name, self.counters)
 
-    def _tokens(self, secret: str | None) -> Tokens:
-        """Who may ask: the file's tokens or one of the node's own, and the other nodes."""
-        secrets: Iterable[Secret] = read_secrets(self._topology, os.environ)
-        if not secrets and self._settings.admin is not None:
-            self._own_token = data_directory(self._settings.data, self.name, os.environ)
-            secrets = (Secret("local", keep_token(self._own_token), frozenset(EVERYTHING)),)
-        holders: list[tuple[str, str, Iterable[str]]] = [(each.name, each.secret, each.may) for each in secrets]
-        if secret is not None:
-            holders.append(nodes_token(secret))
-        return Tokens(holders)
-
-    async def _open_admin(self, tokens: Tokens, service: PurgeService) -> _Admin | None:
-        wanted = self._settings.admin
-        if wanted is None:
+    async def _open_admin(self, who: Who, service: PurgeService) -> OpenAdmin | None:
+        wanted, topology = self._settings.admin, self._topology
+        if self._post is None and wanted is None:
             return None
         # Imported here: aiohttp's server costs 150 ms, and a node without an admin port needs none of it.
         from seawall.admin.app import create_app
-        from seawall.admin.port import open_port
+        from seawall.admin.warm import Warming
 
-        topology = self._topology
-        open_metrics = topology.admin.metrics is MetricsAccess.OPEN or (
-            topology.admin.metrics is MetricsAccess.LOOPBACK and wanted.loopback
-        )
         app = create_app(
             self,
-            tokens,
+            who.tokens,
             version=own_version(),
-            host_names=(*topology.admin.hosts, wanted.host),  # nodes call their hub by the file's name for it
-            open_metrics=open_metrics,
+            host_names=() if wanted is None else host_names(topology, wanted),
+            open_metrics=wanted is not None and open_metrics(topology, wanted),
             purge=service,
+            warming=Warming(self._warmer, self._popular),
         )
-        port = await open_port(app, wanted.host, wanted.port)
-        note = None
-        if self._own_token is not None:
-            note = leave_note(state_directory(os.environ), wanted.host, port.port, self._own_token)
+        if self._post is not None:
+            from roles.workerdoor import open_door
 
-        async def close() -> None:
-            if note is not None:
-                remove_note(note)
-            await port.close()
-
-        return _Admin(port.address, close)
+            return await open_door(app, self._post, who.tokens, lambda: figures(self.counters, self._gauges))
+        assert wanted is not None  # noqa: S101
+        return await open_admin(app, wanted, who.own)
 
     def _tiers(self) -> Iterable[TierUsage]:
-        self.counters.evictions["memory", "size"] = self._store.evicted
-        yield TierUsage("memory", self._store.used_bytes, len(self._store))
+        for held in self._store.held():
+            self.counters.evictions[held.tier, "size"] = held.evicted
+            yield TierUsage(
+                held.tier, held.bytes, held.entries, held.damaged, held.failures, dict(held.lost), held.waiting
+            )
 
     def _port(self) -> PortUsage:
         server = self._server
@@ -216,11 +224,26 @@ class CachingNode:
         )
 
 
-def run_node(topology: Topology, name: str, on_ready: Callable[[ReadyInfo], None]) -> int:
-    """Runs the node until SIGTERM or SIGINT; the exit code. Raises OSError and ConfigError as CachingNode.run does."""
+def run_node(
+    topology: Topology,
+    name: str,
+    on_ready: Callable[[ReadyInfo], None],
+    *,
+    front: MakeFront | None = None,
+    worker: str = "roles.worker",
+) -> int:
+    """Runs the node until SIGTERM or SIGINT; the exit code. Raises OSError and ConfigError as CachingNode.run does.
+
+    `worker`: the module that its workers run, where it has several.
+    """
+    if topology.nodes[name].workers > 1:
+        from roles.keeper import keep_node
+
+        return keep_node(topology, name, on_ready, worker)
 
     async def live() -> None:
-        await CachingNode(topology, name).run(on_ready)
+        await CachingNode(topology, name, front=front).run(on_ready)
 
+    tame()
     uvloop.run(live())
     return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from seawall.config.schema import Memory, Route
+from roles.levels import most_stored
+from seawall.config.schema import Route, Store
 from seawall.policy.rules import KeyRules, Rules
 
 
-def rules_for(route: Route, memory: Memory) -> Rules:
-    """The rules of a route on a node with this memory level."""
+def rules_for(route: Route, store: Store) -> Rules:
+    """The rules of a route on a node with this store."""
+    most = most_stored(store)
     return Rules(
         cache=route.cache,
         ttl=route.ttl,
@@ -18,6 +20,9 @@ def rules_for(route: Route, memory: Memory) -> Rules:
         negative_ttl=route.negative_ttl,
         set_cookie=route.set_cookie,
         request_directives=route.request_directives,
+        early_refresh=route.early_refresh,
+        ttl_jitter=route.ttl_jitter,
+        min_uses=route.min_uses,
         tags=route.tags,
         key=KeyRules(
             query_allow=route.key.query.allow,
@@ -25,7 +30,7 @@ def rules_for(route: Route, memory: Memory) -> Rules:
             headers=route.key.headers,
             cookies=route.key.cookies,
         ),
-        max_object_bytes=min(route.max_object_size, memory.max_object_size, memory.size),
+        max_object_bytes=most if route.max_object_size is None else min(route.max_object_size, most),
         max_head_bytes=route.max_head_size,
         max_variants=route.max_variants,
     )

@@ -9,8 +9,8 @@ not ready.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import assert_never
+from collections.abc import Awaitable, Collection
+from typing import Protocol, assert_never
 
 import msgspec
 from aiohttp import hdrs, web
@@ -32,6 +32,14 @@ MAX_BODY_BYTES = 2 << 20
 CATCHING_UP = "catching-up"
 
 
+class WarmingResources(Protocol):
+    """The handlers of warming: of this process (warm.Warming), or of those that it speaks for."""
+
+    async def warm(self, request: web.Request) -> web.StreamResponse: ...
+    async def popular(self, request: web.Request) -> web.StreamResponse: ...
+    async def popular_of(self, request: web.Request) -> web.StreamResponse: ...
+
+
 def create_app(
     node: NodeView,
     tokens: Tokens,
@@ -40,9 +48,10 @@ def create_app(
     host_names: Collection[str] = (),
     open_metrics: bool = False,
     purge: PurgeService | None = None,
+    warming: WarmingResources | None = None,
 ) -> web.Application:
     """The application for one node. `host_names` are accepted in Host beside IP literals and localhost."""
-    resources = _Resources(node, version, purge)
+    resources = _Resources(node, version, purge, warms=warming is not None)
     app = web.Application(middlewares=[problems, hosts(host_names)], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(_finish)
 
@@ -64,22 +73,29 @@ def create_app(
         if not purge.passes:
             # Without HEAD: a WebSocket begins with GET (RFC 6455 4.1).
             app.router.add_get("/v1/feed", allowed(tokens, Scope.NODE, purges.feed), allow_head=False)
+    if warming is not None:
+        app.router.add_post("/v1/warm", allowed(tokens, Scope.WARM, warming.warm))
+        # Whoever may warm may know what there is to warm.
+        add("/v1/popular", Scope.READ, warming.popular, also=Scope.WARM)
+        app.router.add_post("/v1/popular", allowed(tokens, Scope.READ, warming.popular_of, also=Scope.WARM))
     return app
 
 
 class _Resources:
     """The handlers; they hold the node's view, and its purges to know whether it has caught up."""
 
-    def __init__(self, node: NodeView, version: str, purge: PurgeService | None) -> None:
+    def __init__(self, node: NodeView, version: str, purge: PurgeService | None, *, warms: bool) -> None:
         self._node = node
         self._version = version
         self._purge = purge
+        self._warms = warms
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "alive"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        match self._node.ready():
+        ready = self._node.ready()
+        match await ready if isinstance(ready, Awaitable) else ready:
             case Ready():
                 if self._purge is not None and not self._purge.ready():
                     return problem(503, CATCHING_UP)
@@ -90,16 +106,18 @@ class _Resources:
                 assert_never(other)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        content_type, body = self._node.scrape(request.headers.get(hdrs.ACCEPT, ""))
+        scraped = self._node.scrape(request.headers.get(hdrs.ACCEPT, ""))
+        content_type, body = await scraped if isinstance(scraped, Awaitable) else scraped
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     async def stats(self, request: web.Request) -> web.Response:
         identity = {"node": self._node.name, "role": self._node.role, "version": self._version}
-        return _json(identity | self._node.stats())
+        stats = self._node.stats()
+        return _json(identity | (await stats if isinstance(stats, Awaitable) else stats))
 
     async def openapi(self, request: web.Request) -> web.Response:
         feeds = self._purge is not None and not self._purge.passes
-        return _json(description(self._version, purges=self._purge is not None, feeds=feeds))
+        return _json(description(self._version, purges=self._purge is not None, feeds=feeds, warms=self._warms))
 
 
 def _json(value: object) -> web.Response:

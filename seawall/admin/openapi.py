@@ -16,7 +16,7 @@ _GUARDED: dict[str, JSON] = {"401": _PROBLEM, "403": _PROBLEM}
 # What a node that is not the hub says when the hub is gone or gives no answer; 508 where it is taken for the hub.
 _PASSED: dict[str, JSON] = {"502": _PROBLEM, "503": _PROBLEM, "504": _PROBLEM, "508": _PROBLEM}
 
-_STRINGS: JSON = {"type": "array", "items": {"type": "string"}, "maxItems": 1000}
+_STRINGS: dict[str, JSON] = {"type": "array", "items": {"type": "string"}, "maxItems": 1000}
 _PURGE: JSON = {
     "type": "object",
     "additionalProperties": False,
@@ -152,6 +152,102 @@ _PURGE_PATHS: dict[str, JSON] = {
         }
     },
 }
+_WARM: JSON = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["urls"],
+    "properties": {
+        "urls": {**_STRINGS, "minItems": 1},
+        "headers": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 32},
+        "timeout": {"type": "string", "default": "30s", "description": "for each URL, at most 60s"},
+    },
+}
+_WARMED: JSON = {
+    "type": "object",
+    "required": ["url", "status", "outcome", "stored", "why", "bytes", "ms"],
+    "properties": {
+        "url": {"type": "string"},
+        "status": {"type": ["integer", "null"], "description": "null: there was no reply"},
+        "outcome": {"enum": ["HIT", "MISS", "STALE", "PASS", "ERROR", None]},
+        "stored": {"type": "boolean"},
+        "why": {"type": ["string", "null"], "description": "why nothing is stored; of STALE, why it was given"},
+        "bytes": {"type": "integer"},
+        "ms": {"type": "number"},
+    },
+}
+_TOP: JSON = {"type": "integer", "minimum": 1, "maximum": 10000, "default": 100}
+_POPULAR: JSON = {
+    "description": "URLs, the most asked for first.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "urls": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {
+                                "url": {"type": "string"},
+                                "hits": {"type": "integer", "description": "lately: old ones count less and less"},
+                            },
+                        },
+                    }
+                },
+            }
+        }
+    },
+}
+_SELECTED: JSON = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "urls": _STRINGS,
+        "tags": _STRINGS,
+        "prefixes": _STRINGS,
+        "hosts": _STRINGS,
+        "all": {"type": "boolean", "default": False},
+        "top": _TOP,
+    },
+}
+_WARM_PATHS: dict[str, JSON] = {
+    "/v1/warm": {
+        "post": {
+            "summary": "Asks this node for URLs as a client would, so that the next client gets a hit. Scope warm.",
+            "security": _TOKEN,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _WARM}}},
+            "responses": {
+                "200": {
+                    "description": "What became of each URL: in the order of the request, or, as lines, as they come.",
+                    "content": {
+                        "application/json": {
+                            "schema": {"type": "object", "properties": {"urls": {"type": "array", "items": _WARMED}}}
+                        },
+                        "application/x-ndjson": {"schema": _WARMED},
+                    },
+                },
+                "400": _PROBLEM,
+                "413": _PROBLEM,
+                "429": _PROBLEM,
+                **_GUARDED,
+            },
+        }
+    },
+    "/v1/popular": {
+        "get": {
+            "summary": "Which stored URLs this node was asked for most. Scope read or warm.",
+            "security": _TOKEN,
+            "parameters": [_parameter("top", "query", _TOP)],
+            "responses": {"200": _POPULAR, "400": _PROBLEM, **_GUARDED},
+        },
+        "post": {
+            "summary": "The same of those that a purge with this selection would meet. Scope read or warm.",
+            "security": _TOKEN,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _SELECTED}}},
+            "responses": {"200": _POPULAR, "400": _PROBLEM, "413": _PROBLEM, **_GUARDED},
+        },
+    },
+}
 _FEED_PATHS: dict[str, JSON] = {
     "/v1/feed": {
         "get": {
@@ -163,9 +259,14 @@ _FEED_PATHS: dict[str, JSON] = {
 }
 
 
-def description(version: str, *, purges: bool = False, feeds: bool = False) -> dict[str, JSON]:
+def description(version: str, *, purges: bool = False, feeds: bool = False, warms: bool = False) -> dict[str, JSON]:
     """The document, of this version of Seawall, for a node with these resources."""
-    paths = {**_PATHS, **(_PURGE_PATHS if purges else {}), **(_FEED_PATHS if feeds else {})}
+    paths = {
+        **_PATHS,
+        **(_PURGE_PATHS if purges else {}),
+        **(_FEED_PATHS if feeds else {}),
+        **(_WARM_PATHS if warms else {}),
+    }
     return {
         "openapi": "3.1.0",
         "info": {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 from aiohttp import web
 
 # Prometheus scrapes every 15 to 60 s and would rather keep its connection.
@@ -17,7 +20,7 @@ class AdminPort:
         self._host = host
 
     def __repr__(self) -> str:
-        return f"<AdminPort {self.address if self._runner.addresses else 'closed'}>"
+        return f"<AdminPort {self._runner.addresses or 'closed'}>"
 
     @property
     def port(self) -> int:
@@ -37,6 +40,15 @@ class AdminPort:
 
 async def open_port(app: web.Application, host: str, port: int) -> AdminPort:
     """Listens. Raises OSError where that is not possible."""
+    return await _open(app, lambda runner: web.TCPSite(runner, host, port), host)
+
+
+async def open_socket(app: web.Application, sock: socket.socket) -> AdminPort:
+    """Listens on this socket, which it takes over: one that has no port, and so no address. Raises OSError."""
+    return await _open(app, lambda runner: web.SockSite(runner, sock), "")
+
+
+async def _open(app: web.Application, site: Callable[[web.AppRunner], web.BaseSite], host: str) -> AdminPort:
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -46,7 +58,7 @@ async def open_port(app: web.Application, host: str, port: int) -> AdminPort:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await site(runner).start()
     except BaseException:
         await runner.cleanup()
         raise

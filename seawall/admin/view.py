@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +25,10 @@ Readiness = Ready | NotReady
 
 
 class NodeView(Protocol):
-    """What a role's node shows. Called in the node's own loop; nothing here may wait."""
+    """What a role's node shows. Called in the node's own loop.
+
+    Where a node is several processes, whoever answers has to ask them first: then the answers can be awaited.
+    """
 
     @property
     def name(self) -> str:
@@ -36,14 +40,14 @@ class NodeView(Protocol):
         """As the topology file calls it; only shown, never asked."""
         ...
 
-    def ready(self) -> Readiness:
+    def ready(self) -> Readiness | Awaitable[Readiness]:
         """Should a balancer send requests here now?"""
         ...
 
-    def stats(self) -> dict[str, JSON]:
+    def stats(self) -> dict[str, JSON] | Awaitable[dict[str, JSON]]:
         """The counters, as telemetry.metrics.snapshot makes them."""
         ...
 
-    def scrape(self, accept: str) -> tuple[str, bytes]:
+    def scrape(self, accept: str) -> tuple[str, bytes] | Awaitable[tuple[str, bytes]]:
         """Content-Type and body of /metrics for a scraper with this Accept."""
         ...

@@ -15,7 +15,7 @@ from seawall.config.kinds import did_you_mean
 from seawall.config.place import caching_nodes, hub
 from seawall.config.problems import Reading
 from seawall.config.roles import Role
-from seawall.config.schema import Origin, Store, Topology
+from seawall.config.schema import Journal, Origin, Store, Topology
 
 
 def check(topology: Topology, reading: Reading) -> None:
@@ -137,8 +137,19 @@ def _purge(topology: Topology, reading: Reading) -> None:
         reading.refuse("purge.hub", f"no node is called '{named}'", did_you_mean(named, names) if names else "")
     elif named is not None and named in topology.nodes and not topology.nodes[named].role.caches:
         reading.refuse("purge.hub", f"'{named}' stores nothing", "a hub is a node that caches")
-    if topology.purge.journal == "redis" and topology.store.redis is None:
-        reading.refuse("purge.journal", "the store has no redis", "store: {redis: {url: redis://127.0.0.1:6379/0}}")
+
+
+def _journal(topology: Topology, reading: Reading) -> None:
+    """The journal is in the Redis of the node that numbers the orders."""
+    nodes = caching_nodes(topology)
+    name = topology.purge.hub
+    if name is None and any(not node.parents for node in nodes.values()):
+        name = hub(topology)
+    store = topology.store_of(nodes[name]) if name in nodes else topology.store
+    if topology.purge.journal is Journal.REDIS and store.redis is None and not _broken(reading, "store"):
+        own = name in nodes and nodes[name].store is not None
+        whose = f"the store of '{name}', the hub," if own else "the store"
+        reading.refuse("purge.journal", f"{whose} has no redis", "store: {redis: {url: redis://127.0.0.1:6379/0}}")
 
 
 def _hub_can_be_reached(topology: Topology, reading: Reading) -> None:
@@ -198,6 +209,7 @@ _CHECKS: tuple[Callable[[Topology, Reading], None], ...] = (
     _data,
     _stores,
     _purge,
+    _journal,
     _hub_can_be_reached,
     _secret,
     _tokens,

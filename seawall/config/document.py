@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import MISSING as NO_DEFAULT
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
-from seawall.config.availability import MISSING
 from seawall.config.kinds import ListOf, Named, Section, default_of, settings
 from seawall.config.schema import Topology
 
@@ -42,8 +41,7 @@ nodes:
 
 def page() -> str:
     """The whole document."""
-    parts = [_HEAD, *_sections(Topology, ""), _missing()]
-    return "\n".join(parts)
+    return "\n".join([_HEAD, *_sections(Topology, "")])
 
 
 def _sections(section: type[Any], path: str) -> Iterator[str]:
@@ -59,7 +57,7 @@ def _sections(section: type[Any], path: str) -> Iterator[str]:
         elif isinstance(kind, Named):
             deeper.append((kind.of, f"{inner}.NAME"))
         default = default_of(item)
-        shown = "required" if default is NO_DEFAULT else _shown(declared.kind, default)
+        shown = "required" if default is MISSING else _shown(declared.kind, default)
         rows.append(f"| `{name}` | {_cell(declared.kind.expected)} | {shown} | {_cell(declared.says)} |")
     title = f"## `{path}`" if path else "## The file"
     yield "\n".join([title, "", (section.__doc__ or "").split("\n")[0], "", *rows, ""])
@@ -77,24 +75,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("*", "\\*")
 
 
-def _missing() -> str:
-    rows = [f"| `{entry.path}` | {entry.instead} |" for entry in MISSING]
-    return "\n".join(
-        [
-            "## Not available yet",
-            "",
-            "These are read and checked, and refused by `serve` and `up`, because this version would ignore them.",
-            "",
-            "| key | instead |",
-            "|---|---|",
-            *rows,
-            "",
-        ]
-    )
-
-
 def main() -> None:
-    """Writes the page where it belongs, below the working directory."""
+    """Writes the page into the working directory."""
     PAGE.write_text(page(), encoding="utf-8")
     print(PAGE, file=sys.stderr)
 

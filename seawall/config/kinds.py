@@ -180,6 +180,28 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Strength:
+    """How much of something: 0 is none, 1 what is usual for it. true and false are 1 and 0."""
+
+    most: float
+
+    @property
+    def expected(self) -> str:
+        return f"true, false or a number from 0 to {self.most:g}"
+
+    def read(self, node: Node, path: str, reading: Reading) -> float:
+        if isinstance(node, Scalar) and node.sort in (Sort.TRUE, Sort.FALSE):
+            return 1.0 if node.sort is Sort.TRUE else 0.0
+        text = scalar_text(node)
+        if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,9})?", text, re.ASCII) or float(text) > self.most:
+            raise Refused
+        return float(text)
+
+    def show(self, value: Any) -> str:
+        return f"{value:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class Duration:
     """A span of time; the value is seconds."""
 

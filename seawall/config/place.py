@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from seawall.config.roles import Role
 from seawall.config.schema import Node, Topology
 
@@ -27,8 +25,3 @@ def hub(topology: Topology) -> str:
     shields = [name for name, node in nodes.items() if node.role is Role.SHIELD]
     alone = [name for name, node in nodes.items() if not node.parents]
     return (shields or alone)[0]
-
-
-def ranks_of_others(topology: Topology, name: str) -> Mapping[str, int]:
-    """Every other caching node with its rank."""
-    return {other: rank(topology, other) for other in caching_nodes(topology) if other != name}

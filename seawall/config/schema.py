@@ -26,6 +26,7 @@ from seawall.config.kinds import (
     Section,
     Share,
     Size,
+    Strength,
     Text,
     Url,
     Whole,
@@ -181,6 +182,23 @@ class Route:
         DEFAULT.negative_ttl,
         "Freshness by status where the origin said nothing; a status goes before its class.",
     )
+    early_refresh: float = setting(
+        Strength(10.0),
+        DEFAULT.early_refresh,
+        "Refresh what is often asked for in the background shortly before it expires, by chance; "
+        "1 is the usual strength (XFetch's beta), more is earlier.",
+    )
+    ttl_jitter: float = setting(
+        Share(0.5),
+        DEFAULT.ttl_jitter,
+        "Shorten freshness by up to this share, by chance, so that what was stored together does not expire together.",
+    )
+    min_uses: int = setting(
+        Whole(1, 1_000_000),
+        DEFAULT.min_uses,
+        "Store a response when it is asked for this often within ten to twenty minutes; "
+        "until then it is only shared by those who ask at the same time.",
+    )
     key: Key = setting(Section(Key), Key(), "What names a stored response.")
     tags: tuple[str, ...] = setting(
         # A tag that a header cannot carry could not be purged as it was written.
@@ -197,8 +215,8 @@ class Route:
     request_directives: bool = setting(
         Flag(), DEFAULT.request_directives, "May a client's Cache-Control force a request to the origin?"
     )
-    max_object_size: int = setting(
-        Size(1), DEFAULT.max_object_bytes, "Larger bodies stream through and are not stored."
+    max_object_size: int | None = setting(
+        Size(1), None, "Larger bodies stream through and are not stored; by default what the node's store takes."
     )
     max_head_size: int = setting(Size(1024, 16 * MIB), DEFAULT.max_head_bytes, "As max_object_size, for the fields.")
     max_variants: int = setting(Whole(1, 65536), DEFAULT.max_variants, "Variants (Vary) kept of one key.")
@@ -226,7 +244,7 @@ class Memory:
     size: int = setting(Size(1 << 16), 256 * MIB, "Bodies, fields and their overhead together.")
     eviction: Eviction = setting(OneOf(Eviction), Eviction.S3FIFO, "Which entry leaves when it is full.")
     max_object_size: int = setting(
-        Size(1), DEFAULT.max_object_bytes, "Larger bodies are not kept in memory, whatever a route says."
+        Size(1), DEFAULT.max_object_bytes, "Larger bodies are kept on disk, where there is one, or not at all."
     )
 
 
@@ -235,13 +253,24 @@ class Disk:
     """The second level, which survives a restart."""
 
     size: int = setting(Size(MIB), 2 * GIB, "On the file system of the node's data directory.")
+    max_object_size: int = setting(Size(1), GIB, "Larger bodies are not stored, whatever a route says.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redis:
     """A level that several nodes share."""
 
-    url: str = required(Text("an address such as redis://127.0.0.1:6379/0", r"rediss?://[\x21-\x7e]+"), "Where it is.")
+    url: str = required(
+        Text("an address such as redis://127.0.0.1:6379/0", r"rediss?(?:\+(?:sentinel|cluster))?://[\x21-\x7e]+"),
+        "Where it is: redis:// or rediss://, with +sentinel or +cluster and several hosts where it is more than one.",
+    )
+    namespace: str = setting(Text("a short name", NAME), "seawall", "What all keys begin with.")
+    max_object_size: int = setting(Size(1, 64 * MIB), 4 * MIB, "Larger bodies are not shared.")
+    memory_ttl: float = setting(
+        Duration(most=86400.0),
+        10.0,
+        "How long a node serves from its own memory before it looks whether another has put something newer here.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import ssl as tls
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from seawall.clock import Clock, SystemClock
@@ -21,7 +21,7 @@ from seawall.downstream.limits import Limits as Limits
 from seawall.http.bad import Bad
 from seawall.http.dates import format_date
 
-Front = Callable[[bytes, Connection], bool]
+Front = Callable[[bytes, Connection], int]
 
 BACKLOG = 1024
 # So many above the limit are told 503; beyond that even saying no costs too much.
@@ -40,7 +40,9 @@ class _Listening:
 class Server:
     """Takes connections and answers them through `handler`, until drained.
 
-    `front` is offered each head before it is parsed: (block, connection) -> whether it wrote the whole reply.
+    `front` is offered what arrives before it is parsed: (octets, connection) -> how many of them, whole heads from the
+    first on, it has answered. It is asked where a head may begin, and only while the client takes what it gets. Set
+    before start().
     The counts are plain numbers for telemetry to read; nothing here resets them.
     """
 
@@ -73,8 +75,13 @@ class Server:
 
     async def start(self, host: str, port: int, *, reuse_port: bool = False, ssl: tls.SSLContext | None = None) -> None:
         """Listens. Raises OSError where that is not possible. May be called again for another address."""
+        await self.serve(await bound(host, port, reuse_port=reuse_port), ssl=ssl)
+
+    async def serve(self, sockets: Iterable[socket.socket], *, ssl: tls.SSLContext | None = None) -> None:
+        """Listens on these, which are bound, and takes them over. Another process may hold the same ones: who waits
+        in their queue then survives this one."""
         loop = asyncio.get_running_loop()
-        for sock in await _bound(host, port, reuse_port=reuse_port):
+        for sock in sockets:
             server = await loop.create_server(lambda: Connection(self), sock=sock, ssl=ssl, backlog=BACKLOG)
             self._listening.append(_Listening(sock, server, ssl))
 
@@ -160,7 +167,7 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _bound(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
+async def bound(host: str, port: int, *, reuse_port: bool) -> list[socket.socket]:
     """A socket for each address of the host, bound and not listening yet. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []

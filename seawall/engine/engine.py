@@ -7,35 +7,43 @@ whom, and what each of them is given.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from seawall.clock import Clock
 from seawall.downstream.exchange import Reply, Request, Sent
 from seawall.engine import replies
 from seawall.engine.fetch import Fetcher, FlightKey, Trip
+from seawall.engine.grounds import Grounds
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.invalidation import Invalidator
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
 from seawall.engine.peers import NOBODY, Peers
+from seawall.engine.popularity import Popularity
+from seawall.engine.pour import Filling
 from seawall.engine.purger import Purger
 from seawall.engine.searches import Searches
 from seawall.engine.standing import Candidates, Standing
+from seawall.engine.tally import Tally
+from seawall.engine.uses import Uses
 from seawall.engine.visit import Observer, Visit
 from seawall.flight.table import Flight, FlightFailed, Flights, Pilot
 from seawall.http.dates import format_date
 from seawall.http.headers import EMPTY
 from seawall.http.message import RequestHead
 from seawall.policy.decide import decide
+from seawall.policy.early import due_early, may_set_off
 from seawall.policy.entry import Entry
 from seawall.policy.forward import loops
 from seawall.policy.key import cache_key, keyed_target
 from seawall.policy.outcomes import (
     Complete,
+    Decision,
     Failure,
     Fetch,
     PassOn,
@@ -46,19 +54,27 @@ from seawall.policy.outcomes import (
     Store,
 )
 from seawall.policy.reasons import Fwd, Outcome, Reason
-from seawall.policy.rules import Rules
+from seawall.policy.rules import DEFAULT, Rules
 from seawall.policy.update import head_effect
 from seawall.policy.validators import conditions
 from seawall.policy.vary import matches, selected
 from seawall.purge.applied import Applied, Mark
-from seawall.store.memory import MemoryStore
-from seawall.store.stored import Stored
+from seawall.store.levels import NOTHING, Levels
+from seawall.store.stored import Gone, Stored
 from seawall.upstream.answer import Answer
 from seawall.upstream.upstream import Upstream
+
+if TYPE_CHECKING:
+    from seawall.flight.lease import Leases
 
 # How often one request waits for a flight before it goes alone. The second wait is for those whom Vary told
 # apart from the first flight, or whom its failure promoted; a third would only add the origin's delay again.
 MOST_BOARDINGS = 3
+# How often one request looks below memory: again only where an order came between the look and its result.
+MOST_LOOKS = 2
+
+# What a level below memory may hold although memory does not.
+_MISSING = frozenset({Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS, Fwd.PARTIAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,7 @@ class Engine:
     """Answers requests. Owner of the flights; store, upstreams and observer are lent to it."""
 
     __slots__ = (
+        "_chance",
         "_clock",
         "_fetcher",
         "_flights",
@@ -87,11 +104,13 @@ class Engine:
         "_node",
         "_observer",
         "_peers",
+        "_popularity",
         "_purger",
         "_route",
         "_searches",
         "_standing",
         "_store",
+        "_uses",
     )
 
     def __init__(
@@ -100,13 +119,20 @@ class Engine:
         node: str,
         clock: Clock,
         route: Callable[[RequestHead], Route | None],
-        store: MemoryStore,
+        store: Levels,
         observer: Observer,
         fill_budget_bytes: int,
+        most_in_memory: int = DEFAULT.max_object_bytes,
         standing: Standing | None = None,
         peers: Peers = NOBODY,
+        chance: Callable[[], float] = random.random,
+        popularity: Popularity | None = None,
+        leases: Leases | None = None,
     ) -> None:
-        """`standing` None: a node alone, that nobody sends orders to."""
+        """`standing` None: a node alone, that nobody sends orders to. `chance` gives numbers from [0, 1).
+
+        `leases`: who fetches what, where other processes look into the same store; None: they do not.
+        `popularity` counts what is served from the store; None: nobody wants to know."""
         self._standing = standing = standing or Standing(Applied())
         self._peers = peers
         self._node = node
@@ -117,18 +143,24 @@ class Engine:
         self._flights: Flights[Landing] = Flights()
         self._hit_for_miss = HitForMiss()
         self._searches = Searches()
+        self._uses = Uses()
+        self._chance = chance
+        self._popularity = popularity
         self._fetcher = Fetcher(
             node=node,
             clock=clock,
             store=store,
             hit_for_miss=self._hit_for_miss,
             searches=self._searches,
+            uses=self._uses,
             standing=standing,
             observer=observer,
-            fill_budget_bytes=fill_budget_bytes,
+            filling=Filling(fill_budget_bytes, most_in_memory),
+            leases=leases,
+            chance=chance,
         )
         self._invalidator = Invalidator(self._key_of, store, self._flights)
-        self._purger = Purger(self._key_of, store, self._flights, clock)
+        self._purger = Purger(self._key_of, store, self._flights, clock, standing.applied)
         self._lone = count(1)
 
     @property
@@ -140,6 +172,41 @@ class Engine:
     def purger(self) -> Purger:
         """How purge orders reach what is stored and what is under way."""
         return self._purger
+
+    def grounds(self, tally: Tally) -> Grounds:
+        """What a plain hit rests on here, for who answers it before the engine is asked. `tally` is this observer's."""
+
+        def rules(head: RequestHead) -> Rules | None:
+            route = self._route(head)
+            return None if route is None else route.rules
+
+        return Grounds(
+            node=self._node,
+            clock=self._clock,
+            rules=rules,
+            memory=self._store.memory,
+            standing=self._standing,
+            searches=self._searches,
+            uses=self._uses,
+            tally=tally,
+            popularity=self._popularity,
+        )
+
+    @property
+    def key_of(self) -> Callable[[RequestHead], tuple[str, str] | None]:
+        """The URL as it is keyed and the primary key, of what a request would ask; None where no route takes it."""
+        return self._key_of
+
+    async def holds(self, head: RequestHead) -> bool:
+        """Is there something stored, fresh or not, that answers this request?"""
+        names = self._key_of(head)
+        if names is None:
+            return False
+        items = self._store.get(names[1])
+        if self._store.deep and not any(matches(head, item.entry) for item in items):
+            below = await self._store.promote(names[1])
+            items = (*self._store.get(names[1]), *below.items)
+        return any(matches(head, item.entry) for item in items)
 
     async def close(self) -> None:
         """Ends what is under way. Replies that still stream from it break, visibly."""
@@ -173,9 +240,14 @@ class Engine:
             head = replace(head, target=target)
         key = self._searches.key(head, cache_key(head, route.rules.key))
         selecting: frozenset[str] = frozenset()
-        for boarding in range(MOST_BOARDINGS):
+        looks, promoted = (MOST_LOOKS if self._store.deep else 0), NOTHING
+        boarding, counted = 0, False
+        while boarding < MOST_BOARDINGS:
             now = self._clock.now()
-            held = self._fetcher.candidates(self._store.get(key))
+            items = self._store.get(key)
+            if promoted.items and self._store.stands(promoted):
+                items += promoted.items
+            held = self._fetcher.candidates(items)
             visit.mark = self._standing.mark
             decision = decide(
                 head,
@@ -185,15 +257,35 @@ class Engine:
                 route.rules,
                 self._hit_for_miss.holds(key, now),
             )
+            if looks and self._is_worth_a_look(decision, held, now):
+                looks -= 1
+                promoted = await self._store.promote(key)
+                continue
+            if not counted and route.rules.min_uses > 1 and _asks_the_store(decision):
+                self._uses.ask(key, now)
+            counted = True
             match decision:
                 case Serve(entry):
                     visit.outcome = Outcome.HIT
-                    return self._serve(visit, head, held.item(entry))
+                    item = held.item(entry)
+                    if (
+                        route.rules.early_refresh
+                        and self._due_early(head, entry, now, route.rules.early_refresh)
+                        and self._refresh_behind(visit, request, head, key, route, item, held)
+                    ):
+                        visit.reason = Reason.EARLY_REFRESH
+                    reply = await self._serve(visit, head, item)
+                    if reply is not None:
+                        return reply
+                    visit.reason = None
                 case ServeStale(entry, reason, refresh):
                     visit.outcome, visit.reason = Outcome.STALE, reason
                     if refresh:
                         self._refresh_behind(visit, request, head, key, route, held.item(entry), held)
-                    return self._serve(visit, head, held.item(entry))
+                    reply = await self._serve(visit, head, held.item(entry))
+                    if reply is not None:
+                        return reply
+                    visit.reason = None
                 case Refuse():
                     return self._refuse(visit, head, decision)
                 case Fetch(fwd, False, reason):
@@ -208,10 +300,11 @@ class Engine:
                     # Once a landing has told us what the resource varies on, we wait only for our own kind.
                     names = selecting | held.selecting()
                     boarded = await self._board(visit, trip, names)
+                    boarding += 1
                     if boarded is None:
                         continue
                     landing, led = boarded
-                    reply = self._disembark(visit, trip, landing, led, last=boarding == MOST_BOARDINGS - 1)
+                    reply = await self._disembark(visit, trip, landing, led, last=boarding == MOST_BOARDINGS)
                     if reply is not None:
                         return reply
                     if isinstance(landing, Lone) and landing.answer is not None:
@@ -224,6 +317,25 @@ class Engine:
         fwd = visit.fwd or Fwd.MISS
         visit.collapsed = False
         return await self._pass(visit, self._trip(visit, request, head, key, route, fwd))
+
+    def _is_worth_a_look(self, decision: Decision, held: Candidates, now: float) -> bool:
+        """Could a level below memory change this?"""
+        match decision:
+            case Fetch(fwd, _, reason):
+                # Storable or not: what is stored answers a HEAD too.
+                missing = fwd in _MISSING or (fwd is Fwd.STALE and self._store.shared)
+                return missing and reason is not Reason.HIT_FOR_MISS
+            case Refuse():
+                return decision.reason is Reason.ONLY_IF_CACHED
+            case Serve(entry):
+                return held.item(entry).look_again_at <= now
+            case Revalidate(_, _, fwd) if fwd in _MISSING:
+                return True  # what would be asked about are the other variants
+            case Revalidate() | ServeStale():
+                # Another node may have validated it already.
+                return self._store.shared
+            case Complete():
+                return True
 
     # --- waiting for a flight ---
 
@@ -281,16 +393,19 @@ class Engine:
     def _pilot(self, trip: Trip) -> Pilot[Landing]:
         return partial(self._fetcher.fly, trip)
 
-    def _disembark(self, visit: Visit, trip: Trip, landing: Landing | None, led: bool, *, last: bool) -> Reply | None:
+    async def _disembark(
+        self, visit: Visit, trip: Trip, landing: Landing | None, led: bool, *, last: bool
+    ) -> Reply | None:
         """Our reply from what landed; None where it is not for us, or where we are to try ourselves."""
         now = self._clock.now()
         match landing:
             case None:
                 return self._fail(visit, trip.head, Failure(Reason.BAD_RESPONSE, 502)) if led or last else None
-            case Arriving(entry, fill, fwd_status, seat, mark):
+            case Arriving(entry, fill, fwd_status, seat, mark, unstored):
                 if not led and not (fill.joinable and matches(trip.head, entry)):
                     return None
-                visit.fwd_status, visit.stored, visit.mark = fwd_status, led, mark
+                visit.fwd_status, visit.stored, visit.mark = fwd_status, led and unstored is None, mark
+                visit.reason = unstored or visit.reason
                 return replies.from_fill(visit, trip.head, entry, fill, seat if led else None, self._node, now)
             case Kept(item, fwd_status, stale):
                 if not (led or matches(trip.head, item.entry)):
@@ -298,7 +413,9 @@ class Engine:
                 visit.fwd_status, visit.mark = fwd_status, self._standing.mark
                 if stale is not None:
                     visit.outcome, visit.reason = Outcome.STALE, stale
-                return self._serve(visit, trip.head, item)
+                elif fwd_status is None:
+                    visit.collapsed = True  # into a fetch of another process
+                return await self._serve(visit, trip.head, item)
             case Lone(failure=Failure() as failure):
                 # A failed flight promotes a waiter: whoever boards first leads the next one.
                 return self._fail(visit, trip.head, failure) if led or last else None
@@ -325,13 +442,16 @@ class Engine:
         route: Route,
         item: Stored,
         held: Candidates,
-    ) -> None:
-        """One revalidation in the background, however many were served stale (RFC 5861 3). Nobody waits for it."""
+    ) -> bool:
+        """One revalidation in the background, however many were served stale (RFC 5861 3) or draw an early one.
+
+        Nobody waits for it. True: this request set it off.
+        """
         trip = Trip(
             key,
             Request(head, None, request.peer, lambda _: None),
             head,
-            Fwd.STALE,
+            Fwd.STALE,  # for an early one too: it has no word of its own in RFC 9211 2.2
             route.rules,
             route.background,
             conditions(item.entry),
@@ -343,6 +463,11 @@ class Engine:
         )
         if led:
             self._abandon(flight)
+        return led
+
+    def _due_early(self, head: RequestHead, entry: Entry, now: float, beta: float) -> bool:
+        # From (0, 1]: the logarithm of 0 is not a number.
+        return may_set_off(head) and due_early(entry, entry.fetch_seconds, now, beta, 1.0 - self._chance())
 
     # --- going alone ---
 
@@ -393,7 +518,7 @@ class Engine:
         except BaseException:
             self._abandon(flight)
             raise
-        reply = self._disembark(visit, trip, landing, True, last=True)
+        reply = await self._disembark(visit, trip, landing, True, last=True)
         assert reply is not None  # noqa: S101 (led: what landed is ours)
         return reply
 
@@ -435,9 +560,19 @@ class Engine:
             trusted=visit.from_peer,
         )
 
-    def _serve(self, visit: Visit, head: RequestHead, item: Stored) -> Reply:
+    async def _serve(self, visit: Visit, head: RequestHead, item: Stored) -> Reply | None:
+        """None: its body lay in a lower level and is not there any more. It is gone from all of them now."""
         self._store.touch(item)
-        return replies.from_stored(visit, head, item, self._node, self._clock.now())
+        if self._popularity is not None:
+            self._popularity.note(item.key)
+        if isinstance(item.body, tuple):
+            return replies.from_stored(visit, head, item, item.body, self._node, self._clock.now())
+        try:
+            return await replies.from_filed(visit, head, item, item.body, self._node, self._clock.now())
+        except Gone:
+            self._store.discard(item)
+            visit.ttl = None
+            return None
 
     def _refuse(self, visit: Visit, head: RequestHead, refuse: Refuse) -> Reply:
         visit.reason = refuse.reason
@@ -460,6 +595,11 @@ def _note_freshness(visit: Visit, answer: Answer) -> None:
     """What is passed on is as fresh as the parent said. Without a parent's word the next tier judges by its fields."""
     if answer.peer is not None:
         visit.ttl = answer.peer.fresh_seconds
+
+
+def _asks_the_store(decision: Decision) -> bool:
+    """Could what is stored have answered this, if it were there?"""
+    return not isinstance(decision, Fetch) or decision.fwd not in (Fwd.BYPASS, Fwd.METHOD)
 
 
 def _entry(landing: Arriving | Kept) -> Entry:

@@ -7,21 +7,28 @@ when the answer is here: an order may have come between.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 from seawall.clock import Clock
 from seawall.downstream.exchange import Request
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
+from seawall.engine.pour import Filling, pour
 from seawall.engine.searches import Searches
 from seawall.engine.standing import Candidates, Standing
+from seawall.engine.uses import Uses
 from seawall.engine.visit import Observer
-from seawall.flight.fill import Fill, Unread
+from seawall.flight.fill import Fill
 from seawall.flight.table import Flight
-from seawall.http.body import BodyBroken, BodyReader
+from seawall.http.body import BodyBroken
 from seawall.http.headers import EMPTY, Headers, no_fields
 from seawall.http.message import RequestHead
+from seawall.policy.decide import decide
+from seawall.policy.early import jittered
 from seawall.policy.entry import Entry
 from seawall.policy.forward import forward_head
 from seawall.policy.invalidate import stale_from
@@ -31,6 +38,7 @@ from seawall.policy.outcomes import (
     Failure,
     PassOn,
     Refresh,
+    Serve,
     Settlement,
     Store,
     UseStale,
@@ -39,17 +47,26 @@ from seawall.policy.reasons import Fwd, Reason
 from seawall.policy.rules import Rules
 from seawall.policy.settle import settle
 from seawall.purge.applied import Mark
-from seawall.store.memory import MemoryStore, supersedes
+from seawall.store.level import Spool
+from seawall.store.levels import Levels
+from seawall.store.memory import supersedes
 from seawall.store.stored import Stored, stored
 from seawall.upstream.answer import Answer, PeerNote, UpstreamError
 from seawall.upstream.upstream import Upstream
 
-# Bodies up to here become one bytes object when they have arrived: one write on each hit. Above, joining
-# would hold the body twice for a moment.
-JOIN_BYTES = 256 * 1024
+if TYPE_CHECKING:
+    from seawall.flight.lease import Leases
+
+# How long one process may fetch while others wait for it; beyond, a second fetch is the lesser evil.
+LEASE_SECONDS = 10.0
+# How long it may take until what was fetched is where the others look.
+SETTLE_SECONDS = 1.0
 
 # RFC 9110 15.6.5: a time-out is a 504, everything else that an upstream can do wrong a 502.
 _TIMEOUTS = frozenset({Reason.CONNECT_TIMEOUT, Reason.FIRST_BYTE_TIMEOUT, Reason.IDLE_TIMEOUT})
+
+# Something was stored for the key when this went out: it has earned its place, and this takes it over.
+_HELD = frozenset({Fwd.STALE, Fwd.REQUEST, Fwd.PARTIAL, Fwd.VARY_MISS})
 
 
 class FlightKey(NamedTuple):
@@ -89,15 +106,17 @@ class Fetcher:
     """Sends trips out and files what comes back. One for each process."""
 
     __slots__ = (
+        "_chance",
         "_clock",
-        "_fill_budget_bytes",
-        "_filling_bytes",
+        "_filling",
         "_hit_for_miss",
+        "_leases",
         "_node",
         "_observer",
         "_searches",
         "_standing",
         "_store",
+        "_uses",
     )
 
     def __init__(
@@ -105,26 +124,28 @@ class Fetcher:
         *,
         node: str,
         clock: Clock,
-        store: MemoryStore,
+        store: Levels,
         hit_for_miss: HitForMiss,
         searches: Searches,
+        uses: Uses,
         standing: Standing,
         observer: Observer,
-        fill_budget_bytes: int,
+        filling: Filling,
+        leases: Leases | None,
+        chance: Callable[[], float],
     ) -> None:
+        """`chance` gives numbers from [0, 1)."""
         self._node = node
         self._clock = clock
         self._store = store
         self._hit_for_miss = hit_for_miss
         self._searches = searches
+        self._uses = uses
+        self._chance = chance
         self._standing = standing
         self._observer = observer
-        self._fill_budget_bytes = fill_budget_bytes
-        self._filling_bytes = 0  # held by bodies that are still arriving, of all flights together
-
-    @property
-    def filling_bytes(self) -> int:
-        return self._filling_bytes
+        self._filling = filling
+        self._leases = leases
 
     async def send(self, trip: Trip, conditions: Headers, *, first: bool) -> Answer | Failure:
         """One exchange with the upstream."""
@@ -149,7 +170,42 @@ class Fetcher:
             return Failure(Reason.CLIENT_ABORT, 400)
 
     async def fly(self, trip: Trip, flight: Flight[Landing]) -> None:
-        """The pilot of a flight whose answer may be shared and stored."""
+        """The pilot of a flight whose answer may be shared and stored: fetched here, or by another process."""
+        leases = self._leases
+        if leases is None:
+            await self._fetch(trip, flight)
+            return
+        lease = await leases.take(trip.key, LEASE_SECONDS)
+        if lease is None:
+            await leases.wait(trip.key, LEASE_SECONDS)
+            if await self._land_anothers(trip, flight):
+                return
+            await self._fetch(trip, flight)
+            return
+        try:
+            await self._fetch(trip, flight)
+            # Who waits for the lease looks below, and what was stored here is on its way there.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await self._store.settled(trip.key)
+        finally:
+            await leases.release(lease)
+
+    async def _land_anothers(self, trip: Trip, flight: Flight[Landing]) -> bool:
+        """Lands what another process has fetched meanwhile, where that answers this trip."""
+        promoted = await self._store.promote(trip.key)
+        items = self._store.get(trip.key)
+        if self._store.stands(promoted):
+            items += promoted.items
+        held = self.candidates(items)
+        match decide(trip.head, False, held.entries, self._clock.now(), trip.rules, False):
+            case Serve(entry):
+                flight.land(Kept(held.item(entry), None))
+                return True
+            case _:
+                return False
+
+    async def _fetch(self, trip: Trip, flight: Flight[Landing]) -> None:
         conditions, about = trip.conditions, trip.about
         mark = self._standing.mark
         for first in (True, False):
@@ -192,7 +248,7 @@ class Fetcher:
         *,
         asked: bool,
     ) -> Settlement:
-        """Policy's second door, with what stands in the store now; then what a parent said of its answer."""
+        """Policy's second door, with what stands in the store now; then a parent's word about it, and chance."""
         now = self._clock.now()
         found = held.find(about)
         settlement = settle(
@@ -207,7 +263,9 @@ class Fetcher:
             trip.rules,
         )
         peer = None if isinstance(answer, Failure) else answer.peer
-        return settlement if peer is None else _as_fresh_as(settlement, peer, now)
+        if peer is not None:
+            settlement = _as_fresh_as(settlement, peer, now)
+        return _jittered(settlement, trip.rules.ttl_jitter, self._chance()) if trip.rules.ttl_jitter else settlement
 
     async def _land(
         self,
@@ -224,7 +282,9 @@ class Fetcher:
                 await self.keep(trip, flight, answer, entry, mark)
             case Combine(entry, updated):
                 assert isinstance(answer, Answer)  # noqa: S101
-                await self.keep(trip, flight, answer, updated, mark, seed=held.item(entry).body)
+                seed = held.item(entry).body
+                assert isinstance(seed, tuple)  # noqa: S101 (what is to be combined is a part, and those are in memory)
+                await self.keep(trip, flight, answer, updated, mark, seed=seed)
             case Refresh(entry, updated):
                 assert isinstance(answer, Answer)  # noqa: S101
                 item = held.item(entry)
@@ -257,23 +317,38 @@ class Fetcher:
         mark: Mark,
         seed: tuple[bytes, ...] = (),
     ) -> None:
-        """Lands what is to be stored, pours its body in, and stores it once it is whole."""
+        """Lands what is to be stored, pours its body in, and stores it once it is whole.
+
+        What has not been asked for often enough is shared with those who wait, and not stored (HAZARDS T67).
+        """
         length = answer.body.length
-        if self._filling_bytes + (length or 0) > self._fill_budget_bytes:
-            self._observer.not_stored(Reason.NO_ROOM)
-            flight.land(Lone(answer, None, Reason.NO_ROOM, mark))
-            return
+        unstored = self._too_little_asked(trip)
+        spool = None
+        if not self._filling.fits(length):
+            spool = self._spool_for(entry, unstored)
+            if spool is None:
+                why = Reason.NO_ROOM if self._filling.most_in_memory >= (length or 0) else Reason.TOO_LARGE
+                self._not_kept(trip, why)
+                flight.land(Lone(answer, None, why, mark))
+                return
         seeded = sum(map(len, seed))
         fill = Fill(None if length is None else length + seeded, seed)
-        flight.land(Arriving(entry, fill, answer.head.status, fill.reader(), mark))
+        flight.land(Arriving(entry, fill, answer.head.status, fill.reader(), mark, unstored))
         try:
-            why_not = await self._pour(answer.body, fill, trip.rules.max_object_bytes)
+            poured = await pour(
+                answer.body,
+                fill,
+                trip.rules.max_object_bytes,
+                self._filling,
+                spool,
+                lambda: self._spool_for(entry, unstored),
+            )
         finally:
             # Cancelled too (close): nobody may wait for a body that has no writer any more.
             if not fill.ended:
                 fill.fail("the fetch was cancelled")
             answer.body.close()
-        pieces = fill.whole()
+        why_not = poured.why_not
         if why_not is None and entry.part is not None and fill.bytes_in != entry.part.last - entry.part.first + 1:
             why_not = Reason.INCOMPLETE
         if why_not is None and (
@@ -282,18 +357,31 @@ class Fetcher:
             or self._met_another(trip.key, entry)
         ):
             why_not = Reason.OVERTAKEN
-        if why_not is not None or pieces is None:
-            self._observer.not_stored(why_not or Reason.TOO_LARGE)
-            if why_not is Reason.TOO_LARGE:
-                self._hit_for_miss.remember(trip.key, self._clock.now())
-            return
-        if fill.bytes_in <= JOIN_BYTES and len(pieces) > 1:
-            pieces = (b"".join(pieces),)
-        if self._store.put(stored(trip.key, entry, pieces)):
+        if why_not is None and unstored is not None:
+            why_not = unstored
+            self._hit_for_miss.forget(trip.key)  # it may be shared, so the next may wait for it
+        if why_not is not None or poured.body is None:
+            self._not_kept(trip, why_not or Reason.TOO_LARGE)
+        elif self._store.put(stored(trip.key, entry, poured.body)):
             self._hit_for_miss.forget(trip.key)
             self._searches.learn(trip.head, trip.key, entry)
         else:
             self._observer.not_stored(Reason.TOO_LARGE)
+
+    def _not_kept(self, trip: Trip, why: Reason) -> None:
+        self._observer.not_stored(why)
+        if why is Reason.TOO_LARGE:
+            self._hit_for_miss.remember(trip.key, self._clock.now())
+
+    def _spool_for(self, entry: Entry, unstored: Reason | None) -> Spool | None:
+        """Where a body goes that is too large for memory. Parts are not: they are there to be put together."""
+        return self._store.spool() if entry.part is None and unstored is None else None
+
+    def _too_little_asked(self, trip: Trip) -> Reason | None:
+        least = trip.rules.min_uses
+        if least <= 1 or trip.fwd in _HELD or self._uses.count(trip.key, self._clock.now()) >= least:
+            return None
+        return Reason.MIN_USES
 
     def _met_another(self, key: str, entry: Entry) -> bool:
         """Was the same variant fetched by somebody else meanwhile? Then this one is not to be stored.
@@ -310,36 +398,6 @@ class Fetcher:
                     self._store.discard(item)
         return met
 
-    async def _pour(self, body: BodyReader, fill: Fill, most_bytes: int) -> Reason | None:
-        """The whole body into the fill; why it is not to be stored, or None."""
-        why_not: Reason | None = None
-        held = 0
-        try:
-            while piece := await body.read():
-                fill.write(piece)
-                if why_not is None:
-                    held += len(piece)
-                    self._filling_bytes += len(piece)
-                    if fill.bytes_in > most_bytes:
-                        why_not = Reason.TOO_LARGE
-                    elif self._filling_bytes > self._fill_budget_bytes:
-                        why_not = Reason.NO_ROOM
-                    if why_not is not None:
-                        self._filling_bytes -= held
-                        held = 0
-                        fill.forget()
-                await fill.room()
-        except BodyBroken as broken:
-            fill.fail(str(broken))
-            return Reason.INCOMPLETE
-        except Unread:
-            fill.fail("nobody reads it")
-            return why_not
-        finally:
-            self._filling_bytes -= held
-        fill.finish()
-        return why_not
-
 
 def _as_fresh_as(settlement: Settlement, peer: PeerNote, now: float) -> Settlement:
     """What a parent served stale is delivered and not kept; nothing is fresh longer here than it was there."""
@@ -352,6 +410,19 @@ def _as_fresh_as(settlement: Settlement, peer: PeerNote, now: float) -> Settleme
             return Combine(entry, stale_from(updated, now + peer.fresh_seconds))
         case Refresh(entry, updated):
             return Refresh(entry, stale_from(updated, now + peer.fresh_seconds))
+        case _:
+            return settlement
+
+
+def _jittered(settlement: Settlement, share: float, chance: float) -> Settlement:
+    """What was stored together does not expire together."""
+    match settlement:
+        case Store(entry):
+            return Store(jittered(entry, share, chance))
+        case Combine(entry, updated):
+            return Combine(entry, jittered(updated, share, chance))
+        case Refresh(entry, updated):
+            return Refresh(entry, jittered(updated, share, chance))
         case _:
             return settlement
 

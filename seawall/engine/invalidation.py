@@ -10,7 +10,8 @@ from seawall.engine.landing import Landing
 from seawall.flight.table import Flights
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.policy.invalidate import invalidated, invalidated_groups, invalidates
-from seawall.store.memory import MemoryStore
+from seawall.store.level import How, Names
+from seawall.store.levels import Levels
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
@@ -23,7 +24,7 @@ class Invalidator:
     def __init__(
         self,
         key_of: Callable[[RequestHead], tuple[str, str] | None],
-        store: MemoryStore,
+        store: Levels,
         flights: Flights[Landing],
     ) -> None:
         self._key_of = key_of
@@ -37,8 +38,9 @@ class Invalidator:
         for url in invalidates(request, reply):
             self._url(request, url)
         for group in invalidated_groups(request, reply):
-            for item in self._store.tags.tagged(group):
-                self._store.refresh(item, invalidated(item.entry))
+            for item in self._store.memory.tags.tagged(group):
+                self._store.memory.refresh(item, invalidated(item.entry))
+            self._store.forget(Names(tags=(group,)), How.INVALIDATE, None)
 
     def _url(self, request: RequestHead, url: str) -> None:
         parts = urlsplit(url)
@@ -49,9 +51,10 @@ class Invalidator:
             return
         keyed_url, answering = names
         # `answering` is another URL's key where No-Vary-Search says that it answers for this one.
-        for key in {*self._store.keys_of(keyed_url), answering}:
-            self._store.change(key, invalidated)
+        for key in {*self._store.memory.keys_of(keyed_url), answering}:
+            self._store.memory.change(key, invalidated)
         answering_url = answering.partition("\n")[0]
+        self._store.forget(Names(urls=(keyed_url, answering_url)), How.INVALIDATE, None)
         self._flights.overtake(lambda key: _is_of(key, keyed_url) or _is_of(key, answering_url))
 
 

@@ -18,7 +18,8 @@ class Arriving:
     """It will be stored, and is for everyone whom its Vary allows: the body streams from the fill.
 
     `seat` is the leader's reader, taken before the landing: a body that turns out too large to keep lets
-    nobody join, and may do so before the leader has woken. `mark`: the orders that were applied to it.
+    nobody join, and may do so before the leader has woken. `mark`: the orders that were applied to it. `unstored`: why
+    it will not be stored after all, although it may be shared.
     """
 
     entry: Entry
@@ -26,6 +27,7 @@ class Arriving:
     fwd_status: int
     seat: FillReader
     mark: Mark
+    unstored: Reason | None = None
 
     def abandon(self) -> None:
         self.seat.close()

@@ -1,13 +1,14 @@
 """A purge order carried out on one node: what is stored goes or turns stale, what is under way is not boarded again.
 
 Synchronous from beginning to end: between the store and the flights nothing may land. What is in the air and
-was overtaken is told at its landing, when its tags are known (Standing.applied).
+was overtaken is told at its landing, when its tags are known (Standing.applied). From levels below memory nothing
+that was selected comes up any more; how much of it lay there only, they say when they have done it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from seawall.clock import Clock
@@ -16,83 +17,106 @@ from seawall.engine.landing import Landing
 from seawall.flight.table import Flights
 from seawall.http.message import RequestHead
 from seawall.policy.invalidate import invalidated, stale_from
-from seawall.purge.order import Match, keyed
+from seawall.purge.applied import Applied
+from seawall.purge.forgetter import Met
+from seawall.purge.order import Match, keyed, url_prefixes
 from seawall.purge.selection import Selection
-from seawall.store.memory import MemoryStore
+from seawall.store.level import How, Names, Stamp
+from seawall.store.levels import Levels
 from seawall.store.stored import Stored
 
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """What a selection met: stored objects, each variant counted, and the octets of their bodies."""
-
-    matched: int
-    octets: int
+# A disk that has not said by then what it met is not waited for: the order holds without it.
+COUNT_SECONDS = 1.0
 
 
 class Purger:
     """Finds and forgets. `key_of` names the URL and the key under which a request's answer would stand."""
 
-    __slots__ = ("_clock", "_flights", "_key_of", "_store")
+    __slots__ = ("_applied", "_clock", "_flights", "_key_of", "_store", "counts_below")
 
     def __init__(
         self,
         key_of: Callable[[RequestHead], tuple[str, str] | None],
-        store: MemoryStore,
+        store: Levels,
         flights: Flights[Landing],
         clock: Clock,
+        applied: Applied,
     ) -> None:
         self._key_of = key_of
         self._store = store
+        self._applied = applied
         self._flights = flights
         self._clock = clock
+        # Is what lies below memory counted here? Of several processes over one disk only one may.
+        self.counts_below = True
 
-    def count(self, what: Selection) -> Met:
+    def count(self, what: Selection) -> Met | asyncio.Future[Met]:
         """What an order with this selection would meet now. Changes nothing."""
-        return _met(self._find(what))
+        here = {item.name: item.body_bytes for item in self._find(what)}
+        if not self.counts_below:
+            return _met(here)
+        return _together(here, self._store.forget(self._names(what), How.COUNT, None))
 
-    def apply(self, what: Selection, *, soft: bool) -> Met:
+    def apply(self, what: Selection, *, soft: bool, number: int | None = None) -> Met | asyncio.Future[Met]:
         """Forgets what is selected, or makes it stale; the same for what is being fetched."""
         items = self._find(what)
-        met = _met(items)
+        here = {item.name: item.body_bytes for item in items}
         now = self._clock.now()
+        memory = self._store.memory
         for item in items:
             if soft:
-                self._store.refresh(item, stale_from(item.entry, now))
+                memory.refresh(item, stale_from(item.entry, now))
             else:
-                self._store.discard(item)
+                memory.discard(item)
+        applied = self._applied
+        after = None if number is None else Stamp(applied.journal, number, applied.generation)
+        below = self._store.forget(self._names(what), How.STALE if soft else How.DROP, after)
         self._close_boarding(what)
-        return met
+        return _together(here, below)
 
     def distrust_all(self) -> Met:
         """Orders were lost: everything stored is to be asked for, nothing under way is to be stored."""
-        items = self._store.items()
+        self._applied.distrust()
+        memory = self._store.memory
+        items = memory.items()
         for item in items:
-            self._store.refresh(item, invalidated(item.entry))
+            memory.refresh(item, invalidated(item.entry))
+        self._store.reset(Stamp(self._applied.journal, self._applied.number, self._applied.generation))
         self._flights.overtake(lambda key: True)
-        return _met(items)
+        return _met({item.name: item.body_bytes for item in items})
 
     def _find(self, what: Selection) -> list[Stored]:
+        memory = self._store.memory
         if what.all:
-            return self._store.items()
+            return memory.items()
         found: dict[Stored, None] = {}
         for url in what.urls:
             for key in self._keys_of(url):
-                found.update(dict.fromkeys(self._store.get(key)))
+                found.update(dict.fromkeys(memory.get(key)))
         for tag in what.tags:
-            found.update(dict.fromkeys(self._store.tags.tagged(tag)))
+            found.update(dict.fromkeys(memory.tags.tagged(tag)))
         if what.prefixes or what.hosts:
             # One look at each object; an index by host would cost every stored one, purged or not.
             match = Match(Selection(prefixes=what.prefixes, hosts=what.hosts))
-            found.update((item, None) for item in self._store.items() if match(item.key))
+            found.update((item, None) for item in memory.items() if match(item.key))
         return list(found)
 
     def _keys_of(self, url: str) -> Iterable[str]:
         names = self._key_of(_asking(url))
         if names is None:
-            return self._store.keys_of(url)
+            return self._store.memory.keys_of(url)
         keyed_url, answering = names
-        return {*self._store.keys_of(keyed_url), answering}
+        return {*self._store.memory.keys_of(keyed_url), answering}
+
+    def _names(self, what: Selection) -> Names:
+        """The selection as levels below memory know it."""
+        urls: dict[str, None] = {}
+        for url in what.urls:
+            names = self._key_of(_asking(url))
+            keyed_url, answering = names if names is not None else (url, url)
+            # `answering` is another URL's key where No-Vary-Search says that it answers for this one.
+            urls.update(dict.fromkeys((keyed_url, answering.partition("\n")[0])))
+        return Names(tuple(urls), what.tags, url_prefixes(what), (), what.all)
 
     def _close_boarding(self, what: Selection) -> None:
         """Whoever asks for a selected key from now on starts a new fetch.
@@ -119,9 +143,25 @@ def _asking(url: str) -> RequestHead:
     return RequestHead("GET", parts.scheme, parts.netloc, target)
 
 
-def _met(items: Iterable[Stored]) -> Met:
-    matched = octets = 0
-    for item in items:
-        matched += 1
-        octets += item.body_bytes
-    return Met(matched, octets)
+def _met(octets: Mapping[str, int]) -> Met:
+    return Met(len(octets), sum(octets.values()))
+
+
+def _together(here: Mapping[str, int], below: asyncio.Future[Mapping[str, int]] | None) -> Met | asyncio.Future[Met]:
+    """What memory met, and what only a level below it met; each object once. Not waited for beyond COUNT_SECONDS."""
+    if below is None:
+        return _met(here)
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[Met] = loop.create_future()
+
+    def tell(there: Mapping[str, int]) -> None:
+        if not told.done():
+            told.set_result(_met({**there, **here}))
+
+    def met(done: asyncio.Future[Mapping[str, int]]) -> None:
+        timer.cancel()
+        tell(done.result())
+
+    timer = loop.call_later(COUNT_SECONDS, tell, {})
+    below.add_done_callback(met)
+    return told

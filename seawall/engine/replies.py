@@ -19,7 +19,7 @@ from seawall.policy.present import Answered, Presentation, present
 from seawall.policy.reasons import Outcome
 from seawall.policy.trace import add_trace, cache_status
 from seawall.purge.applied import Applied
-from seawall.store.stored import Stored
+from seawall.store.stored import Filed, Stored
 from seawall.upstream.answer import Answer, PeerNote
 
 # As good as for ever, and a finite number on the wire (RFC 9111 1.2.2 stops at 2^31 too).
@@ -35,11 +35,29 @@ _TITLES = {
 }
 
 
-def from_stored(visit: Visit, request: RequestHead, item: Stored, node: str, now: float) -> Reply:
+def from_stored(
+    visit: Visit, request: RequestHead, item: Stored, body: tuple[bytes, ...], node: str, now: float
+) -> Reply:
     """A stored response, whole or in the parts that were asked for."""
     shown = present(request, item.entry, item.body_bytes, now)
     visit.ttl = item.entry.fresh_until - now
-    return Reply(_traced(visit, shown.head, node), _pieces(item.body, shown))
+    return Reply(_traced(visit, shown.head, node), _pieces(body, shown))
+
+
+async def from_filed(visit: Visit, request: RequestHead, item: Stored, body: Filed, node: str, now: float) -> Reply:
+    """A stored response whose body lies in a lower level. Several ranges of it are not cut: the whole is as right.
+
+    Raises Gone where it does not lie there any more.
+    """
+    shown = present(request, item.entry, item.body_bytes, now)
+    if len(shown.slices) > 1:
+        shown = present(request, item.entry, None, now)
+    visit.ttl = item.entry.fresh_until - now
+    head = _traced(visit, shown.head, node)
+    if shown.body_omitted:
+        return Reply(head)
+    first, stop = shown.slices[0] if shown.slices else (0, body.length)
+    return Reply(head, await body.open(first, stop))
 
 
 def from_fill(

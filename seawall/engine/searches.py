@@ -7,6 +7,7 @@ it: an alias whose object has left leads to a miss, and nothing is served that t
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from seawall.http.headers import combined
 from seawall.http.message import RequestHead
@@ -39,6 +40,11 @@ class Searches:
         for held, most in ((self._said, MOST_PATHS), (self._aliases, MOST_ALIASES)):
             if len(held) > most:
                 held.popitem(last=False)
+
+    @property
+    def said(self) -> Mapping[str, str]:
+        """The paths (URLs without their query) where another key than its own may answer for a URL. The live table."""
+        return self._said
 
     def key(self, request: RequestHead, key: str) -> str:
         """The key to look under: its own, or that of the response that answers for it."""

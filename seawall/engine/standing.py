@@ -21,12 +21,12 @@ class Standing:
     `now` is the lease's clock: one that goes on while the machine sleeps.
     """
 
-    __slots__ = ("_now", "applied", "lease")
+    __slots__ = ("applied", "lease", "now")
 
     def __init__(self, applied: Applied, lease: Lease | None = None, now: Callable[[], float] | None = None) -> None:
         self.applied = applied
         self.lease = lease
-        self._now = now
+        self.now = now
 
     @property
     def mark(self) -> Mark:
@@ -34,7 +34,7 @@ class Standing:
 
     def fenced(self) -> bool:
         """Must everything stored be asked for? One comparison, on every hit."""
-        return self.lease is not None and self._now is not None and not self.lease.held(self._now())
+        return self.lease is not None and self.now is not None and not self.lease.held(self.now())
 
 
 class Candidates:

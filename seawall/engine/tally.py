@@ -10,35 +10,38 @@ from seawall.telemetry.metrics import Counters
 
 
 class Tally:
-    """Counts into `counters`, and writes one record a request where there is a log."""
+    """Counts into `counters`, and writes one record a request where there is a log.
 
-    __slots__ = ("_counters", "_log")
+    Both are open to who answers hits beside the engine, and says there what is said here.
+    """
+
+    __slots__ = ("counters", "log")
 
     def __init__(self, counters: Counters, log: AccessLog | None) -> None:
-        self._counters = counters
-        self._log = log
+        self.counters = counters
+        self.log = log
 
     def visited(self, visit: Visit, sent: Sent, seconds: float) -> None:
-        counters = self._counters
+        counters = self.counters
         counters.requests[visit.outcome] += 1
         counters.request_seconds.observe(seconds)
         counters.sent_bytes += sent.body_bytes
         if not sent.complete:
             counters.aborted += 1
-        if self._log is not None:
-            self._log.write(_record(visit, sent, seconds))
+        if self.log is not None:
+            self.log.write(_record(visit, sent, seconds))
 
     def forwarded(self, why: Fwd) -> None:
-        self._counters.origin_requests[why] += 1
+        self.counters.origin_requests[why] += 1
 
     def failed(self, why: Reason) -> None:
-        self._counters.upstream_failures[why] += 1
+        self.counters.upstream_failures[why] += 1
 
     def not_stored(self, why: Reason) -> None:
-        self._counters.not_stored[why] += 1
+        self.counters.not_stored[why] += 1
 
     def collapsed(self) -> None:
-        self._counters.collapsed += 1
+        self.counters.collapsed += 1
 
 
 def _record(visit: Visit, sent: Sent, seconds: float) -> Record:

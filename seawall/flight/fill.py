@@ -3,13 +3,17 @@
 Knows no socket and no store: a pilot writes pieces, readers read them, each at its own pace.
 
     KEEPING   every piece stays: any number of readers may join, and the whole can be taken at the end.
-              The writer is never slowed: a slow reader costs the others nothing (HAZARDS F16).
-       |  forget()   (too large to keep)
+       |      The writer is never slowed: a slow reader costs the others nothing (HAZARDS F16).
+       |  spill(spool)   (too large for memory)
+       v
+    SPILLING  the same, but the pieces lie in the spool, where readers find what is not in memory any more.
+       |      The writer goes at the pace of the disk.
+       |  forget()   (too large to keep, or the disk has failed; from KEEPING too)
        v
     PASSING   pieces go once the slowest reader has them; nobody joins any more, and the writer waits
               while a reader is more than `window_bytes` behind. Memory stays at the window.
 
-Either ends by finish(), fail(), or, when PASSING, when the last reader has left.
+Each ends by finish(), fail(), or, when PASSING, when the last reader has left.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ import asyncio
 from collections.abc import Sequence
 
 from seawall.http.body import BodyBroken
+from seawall.store.level import LevelDown, Spool
 
 WINDOW_BYTES = 1024 * 1024
+SPOOL_READ_BYTES = 256 * 1024
 
 
 class Unread(Exception):
@@ -30,13 +36,16 @@ class Fill:
     """The pieces of one body. One writer; `length` is its total in bytes where known."""
 
     __slots__ = (
+        "_base",
         "_broken",
         "_done",
         "_dropped",
+        "_handed",
         "_keeping",
         "_pieces",
         "_readers",
         "_room",
+        "_spool",
         "_window_bytes",
         "bytes_in",
         "length",
@@ -46,7 +55,10 @@ class Fill:
         self.length = length
         self.bytes_in = sum(map(len, seed))
         self._pieces: list[bytes] = list(seed)
-        self._dropped = 0  # pieces that PASSING has let go, counted from the first
+        self._dropped = 0  # pieces that are not in memory any more, counted from the first
+        self._base = 0  # their octets
+        self._spool: Spool | None = None
+        self._handed = 0  # pieces of those in memory that the spool has been given too
         self._keeping = True
         self._done = False
         self._broken: str | None = None
@@ -67,7 +79,9 @@ class Fill:
         while not self._keeping:
             if not self._readers:
                 raise Unread
-            if max(reader.behind_bytes for reader in self._readers) <= self._window_bytes:
+            # What lies in the spool takes no memory, however far behind its reader is.
+            held_bytes = self.bytes_in - self._base
+            if max(min(reader.behind_bytes, held_bytes) for reader in self._readers) <= self._window_bytes:
                 return
             self._room = asyncio.get_running_loop().create_future()
             try:
@@ -75,8 +89,34 @@ class Fill:
             finally:
                 self._room = None
 
+    def spill(self, spool: Spool) -> None:
+        """KEEPING becomes SPILLING: every piece, these first, is written to the spool by `spilled()`."""
+        assert self._keeping  # noqa: S101
+        assert self._spool is None  # noqa: S101
+        self._spool = spool
+
+    async def spilled(self) -> None:
+        """Writes what is in memory to the spool, and lets it go there. Raises LevelDown: then forget()."""
+        spool = self._spool
+        assert spool is not None  # noqa: S101
+        # Only this writes, so the pieces handed over before are the first of these.
+        for piece in self._pieces[self._handed :]:
+            self._handed += 1
+            await spool.write(piece)
+        kept = 0
+        base = self._base
+        for piece in self._pieces:
+            if base + len(piece) > spool.written:
+                break
+            base += len(piece)
+            kept += 1
+        del self._pieces[:kept]
+        self._handed -= kept
+        self._dropped += kept
+        self._base = base
+
     def forget(self) -> None:
-        """KEEPING becomes PASSING."""
+        """KEEPING or SPILLING becomes PASSING."""
         self._keeping = False
         self._trim()
 
@@ -91,8 +131,8 @@ class Fill:
         self._wake_readers()
 
     def whole(self) -> tuple[bytes, ...] | None:
-        """Every piece, once finished and if kept."""
-        return tuple(self._pieces) if self._done and self._keeping else None
+        """Every piece, once finished and if kept in memory."""
+        return tuple(self._pieces) if self._done and self._keeping and self._spool is None else None
 
     # --- the readers' side ---
 
@@ -120,7 +160,7 @@ class Fill:
 
     def __repr__(self) -> str:
         state = "done" if self._done else f"broken ({self._broken})" if self._broken else "filling"
-        mode = "keeping" if self._keeping else "passing"
+        mode = "passing" if not self._keeping else "keeping" if self._spool is None else "spilling"
         return f"<Fill {state} {mode} {self.bytes_in}/{self.length} bytes {len(self._readers)} readers>"
 
     def _wake_readers(self) -> None:
@@ -136,10 +176,11 @@ class Fill:
     def _trim(self) -> None:
         if not self._readers:
             return
-        oldest = min(reader._index for reader in self._readers)
-        if oldest > self._dropped:
-            del self._pieces[: oldest - self._dropped]
-            self._dropped = oldest
+        oldest = max(min(reader._index for reader in self._readers), self._dropped)
+        gone = self._pieces[: oldest - self._dropped]
+        del self._pieces[: len(gone)]
+        self._dropped = oldest
+        self._base += sum(map(len, gone))
 
 
 class FillReader:
@@ -170,6 +211,11 @@ class FillReader:
         while True:
             if self._stop is not None and self._position >= self._stop:
                 return b""
+            if self._index < fill._dropped:
+                piece = await self._from_spool()
+                if piece:
+                    return piece
+                continue
             while self._index - fill._dropped < len(fill._pieces):
                 piece = self._take(fill._pieces[self._index - fill._dropped])
                 fill._advanced()
@@ -186,6 +232,26 @@ class FillReader:
                 await self._waiter
             finally:
                 self._waiter = None
+
+    async def _from_spool(self) -> bytes:
+        """The next octets of those that are not in memory any more; b"" where they lie in front of the first wanted."""
+        fill = self._fill
+        assert fill._spool is not None  # noqa: S101 (PASSING alone lets go of nothing that a reader still needs)
+        self._position = max(self._position, min(self._skip, fill._base))
+        base = fill._base
+        stop = base if self._stop is None else min(base, self._stop)
+        piece = b""
+        if self._position < stop:
+            try:
+                piece = await fill._spool.read(self._position, min(SPOOL_READ_BYTES, stop - self._position))
+            except LevelDown as down:
+                raise BodyBroken(str(down)) from down
+            if not piece:
+                raise BodyBroken("the spool is shorter than what was written to it")
+            self._position += len(piece)
+        if self._position == fill._base:
+            self._index = fill._dropped
+        return piece
 
     def narrow(self, first: int, stop: int) -> None:
         """Only octets [first, stop) from now on. For a reader that has read nothing yet."""

@@ -83,7 +83,7 @@ def present(
     age = _age(entry, now, answered)
     # RFC 9110 13.1.2: for other methods than GET and HEAD the answer would be 412, and not ours to give.
     if request.method in ("GET", "HEAD") and 200 <= entry.status < 300 and _unchanged(request, entry):
-        return _empty(304, "Not Modified", entry.headers, _not_in_304(entry.headers), age)
+        return _empty(304, "Not Modified", entry.headers, not_in_304(entry.headers), age)
     if entry.part is not None:
         return _of_part(request, entry, entry.part, body_bytes, age)
     if body_bytes is not None and entry.status == 200 and wants_range(request):
@@ -115,13 +115,20 @@ def _unchanged(request: RequestHead, entry: Entry) -> bool:
     since = parse_date(value, entry.stored_at) if value is not None else None
     if since is None:
         return False
-    # RFC 9111 4.3.2: where there is no Last-Modified, "a cache SHOULD use the stored response's Date field value (or,
-    # if no Date field is present, the time that the stored response was received)".
+    return changed_at(entry) <= since
+
+
+def changed_at(entry: Entry) -> float:
+    """What If-Modified-Since is compared with.
+
+    RFC 9111 4.3.2: where there is no Last-Modified, "a cache SHOULD use the stored response's Date field value (or,
+    if no Date field is present, the time that the stored response was received)".
+    """
     modified_at = last_modified(entry.headers, entry.stored_at)
-    return (date_of(entry.headers, entry.stored_at) if modified_at is None else modified_at) <= since
+    return date_of(entry.headers, entry.stored_at) if modified_at is None else modified_at
 
 
-def _not_in_304(fields: Headers) -> Collection[str]:
+def not_in_304(fields: Headers) -> Collection[str]:
     # "Last-Modified might be useful if the response does not have an ETag field".
     return {*_NOT_IN_304, "last-modified"} if "etag" in fields else _NOT_IN_304
 

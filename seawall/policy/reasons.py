@@ -59,6 +59,7 @@ class Reason(StrEnum):
     CLIENT_ERROR = "client-error"  # 400 413 414 431 501: one request's fault, never everybody's (CPDoS)
     OVERTAKEN = "overtaken"  # a purge or an unsafe request came between take-off and landing
     NO_ROOM = "no-room"
+    MIN_USES = "min-uses"  # not asked for often enough yet to be worth its room
     PARENT_STALE = "parent-stale"  # a node of ours served it stale: not ours to make fresh
     # Not reused, or sent forward
     ROUTE_PASS = "route-pass"  # noqa: S105
@@ -77,6 +78,8 @@ class Reason(StrEnum):
     PRECONDITION = "precondition"  # If-Match or If-Unmodified-Since: only the origin may say no to these
     INVALIDATED = "invalidated"
     FENCED = "fenced"  # the node's lease has run out: it has not heard what was purged, and asks for everything
+    # Fresh, and asked for all the same
+    EARLY_REFRESH = "early-refresh"  # the hit that set off a refresh in the background, before it was needed
     # Stale, and why that was right
     STALE_WHILE_REVALIDATE = "stale-while-revalidate"
     STALE_IF_ERROR = "stale-if-error"

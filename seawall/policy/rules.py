@@ -49,6 +49,9 @@ class Rules:
     # RFC 9111 4.2.4 lets a disconnected cache serve stale; a day, so that nobody reads last month's news
     # because an origin died in between.
     stale_if_unreachable: float = 86400.0
+    early_refresh: float = 0.0  # XFetch's beta: 1 is the paper's, more is earlier, 0 is never
+    ttl_jitter: float = 0.0  # freshness is shortened by up to this share, by chance
+    min_uses: int = 1  # asked for this often lately, a key's response is stored
     tags: tuple[str, ...] = ()
     key: KeyRules = KeyRules()
     max_object_bytes: int = 32 * 1024 * 1024

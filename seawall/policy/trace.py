@@ -15,7 +15,8 @@ from seawall.policy.reasons import Fwd, Outcome
 
 # For caches, not for clients: tags say how a site is built, Surrogate-Control ends at us by its own definition.
 INTERNAL = frozenset({"surrogate-key", "cache-tag", "cache-groups", "surrogate-control"})
-_APPENDED = ("via", "cache-status", "x-cache")
+# A reply joins our own member to these.
+APPENDED = frozenset({"via", "cache-status", "x-cache"})
 
 
 def cache_status(
@@ -68,7 +69,7 @@ def add_trace(
     trace: dict[str, list[str]] = {}
     for name, value in head.headers.items():
         lower = name.lower()
-        if lower in _APPENDED:
+        if lower in APPENDED:
             trace.setdefault(lower, []).append(value)
         elif not ((lower in INTERNAL and not debug) or (lower == "age" and age is not None)):
             pairs.append((name, value))

@@ -19,6 +19,7 @@ import msgspec
 from seawall.purge.asked import names
 from seawall.purge.receipts import Receipt, State
 from seawall.purge.selection import Problem
+from seawall.purge.workers import by_node, lines, total
 
 _STATUS = {State.COMPLETE: 200, State.PARTIAL: 207, State.ACCEPTED: 202}
 
@@ -75,7 +76,7 @@ def document(receipt: Receipt) -> dict[str, object]:
         "at": round(receipt.order.at, 3),
         "nodes": [
             {"node": node.node, "state": node.state.value, "matched": node.matched, "bytes": node.octets, "ms": node.ms}
-            for node in receipt.nodes
+            for node in lines(receipt.nodes)
         ],
     }
     if receipt.state is State.COMPLETE and not receipt.matched and all(n.matched is not None for n in receipt.nodes):
@@ -99,6 +100,10 @@ class Counted:
 
 def counted(nodes: list[Counted]) -> Answered:
     """The answer to a dry run: no order was given, so it has no number."""
+    nodes = [
+        Counted(node, total(part.matched for part in parts), total(part.octets for part in parts))
+        for node, parts in by_node(nodes, lambda part: part.node).items()
+    ]
     state = State.COMPLETE if all(node.matched is not None for node in nodes) else State.PARTIAL
     matched = sum(node.matched or 0 for node in nodes)
     said: dict[str, object] = {

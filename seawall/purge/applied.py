@@ -108,6 +108,10 @@ class Applied:
         self._window.clear()
         self._octets = 0
 
+    def distrust(self) -> None:
+        """As after a reset, at the same number: what was stored or taken off until now is stale."""
+        self.reset(self.journal, self.number)
+
     def overtakes(self, taken_off_at: Mark, key_url: str, tags: Iterable[str]) -> bool:
         """Has an order since that mark selected this key with these tags?
 

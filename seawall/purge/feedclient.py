@@ -15,7 +15,7 @@ from random import random
 
 from seawall.purge import questions
 from seawall.purge.distant import Distance, DistantConnection
-from seawall.purge.forgetter import Forgetter, forget
+from seawall.purge.forgetter import Forgetter, Met, forget
 from seawall.purge.lease import Lease
 from seawall.purge.line import Connection, Frame, Line
 from seawall.purge.link import Link, LinkError
@@ -162,7 +162,10 @@ class FeedClient:
         match act:
             case Purge(order, _):
                 met = forget(self._forgetter, order)
-                return self._feed.done(act, met.matched, met.octets, self._now())
+                if isinstance(met, asyncio.Future):
+                    met.add_done_callback(lambda counted: self._say(self._counted(act, counted.result())))
+                    return []
+                return self._counted(act, met)
             case Forget(number, why, _):
                 met = self._forgetter.distrust_all()
                 events.info("feed.reset", number=number, why=why, distrusted=met.matched)
@@ -170,12 +173,23 @@ class FeedClient:
             case Broken():
                 raise AssertionError("ends the connection, and is never done")
 
+    def _counted(self, act: Purge, met: Met) -> list[ToHub]:
+        return self._feed.done(act, met.matched, met.octets, self._now())
+
     def _answer(self, line: Line, frame: Frame) -> None:
         asked = questions.asked(frame.data)
-        if asked is not None:
-            met = self._forgetter.count(asked.what)
+        if asked is None:
+            return
+
+        def say(met: Met) -> None:
             said = questions.encode(questions.Counts(asked.ask, met.matched, met.octets))
             line.say(Frame(said, question=True))
+
+        met = self._forgetter.count(asked.what)
+        if isinstance(met, asyncio.Future):
+            met.add_done_callback(lambda counted: say(counted.result()))
+        else:
+            say(met)
 
     async def _tick(self) -> None:
         while True:

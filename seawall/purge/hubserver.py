@@ -12,20 +12,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from seawall.purge import questions
 from seawall.purge.answered import Counted
 from seawall.purge.applied import Applied
-from seawall.purge.forgetter import Forgetter, forget
+from seawall.purge.forgetter import Forgetter, Met, forget
 from seawall.purge.hub import Drop, Fenced, Hub, HubAct, Send
-from seawall.purge.hubfeed import Confirmed, HubFeed
-from seawall.purge.journal import Journal, Trimmed
+from seawall.purge.hubfeed import Confirmed, HubFeed, OrderLog
+from seawall.purge.journal import Trimmed
 from seawall.purge.line import Connection, Frame, Line
-from seawall.purge.messages import VERSION, Hello, encode, heard_by_hub
+from seawall.purge.messages import VERSION, Echo, Hello, encode, heard_by_hub
 from seawall.purge.order import Order
 from seawall.purge.receipts import MAX_RECEIPTS, NodeReceipt, NodeState, Receipt, Receipts
 from seawall.purge.selection import Selection
+from seawall.purge.workers import by_node
 from seawall.telemetry import events
 from seawall.telemetry.metrics import Histogram, PurgeUsage
 
@@ -33,12 +34,23 @@ TICKS_A_LEASE = 20
 HELLO_SECONDS = 5.0
 
 
+class OrderJournal(OrderLog, Protocol):
+    """What the hub needs of a journal, wherever it is. Raises JournalError from `append` only."""
+
+    @property
+    def first(self) -> int: ...
+
+    async def append(self, what: Selection, soft: bool, now: float) -> Order: ...
+
+    async def close(self) -> None: ...
+
+
 class HubServer:
     """Owned by one event loop. `now` is the lease's clock, `wall` seconds since the epoch."""
 
     def __init__(
         self,
-        journal: Journal,
+        journal: OrderJournal,
         *,
         node: str,
         ranks: Mapping[str, int],
@@ -47,9 +59,10 @@ class HubServer:
         lease_seconds: float,
         now: Callable[[], float],
         wall: Callable[[], float],
+        may_grant: Callable[[float], bool] = lambda now: True,
     ) -> None:
-        """Takes the journal over. `ranks` names every other node; `applied` is the hub's own, and is brought up
-        to date with the journal here."""
+        """Takes the journal over. `ranks` names every other feed (workers.py); `applied` is the hub's own, brought up
+        to date with the journal here. `may_grant`: can no other hub be numbering now? Else no lease is granted."""
         self.journal = journal
         self.node = node
         self.lease_seconds = lease_seconds
@@ -58,6 +71,7 @@ class HubServer:
         self._forgetter = forgetter
         self._now = now
         self._wall = wall
+        self._may_grant = may_grant
         self._receipts = Receipts()
         self._given: dict[int, Order] = {}
         self._number = journal.last  # the newest order that is applied here
@@ -85,7 +99,8 @@ class HubServer:
 
     def usage(self) -> PurgeUsage:
         """How long nodes took to apply orders since this process began, and how many each has still to apply."""
-        lag = {name: max(self._number - feed.applied, 0) for name, feed in self._hub.feeds.items()}
+        by_nodes = by_node(self._hub.feeds.values(), lambda feed: feed.node)
+        lag = {node: max(self._number - min(feed.applied for feed in each), 0) for node, each in by_nodes.items()}
         return PurgeUsage(self._propagation, lag)
 
     @property
@@ -153,8 +168,12 @@ class HubServer:
         self._tasks.discard(task)
         if task.cancelled() or task.exception() is not None:
             return  # whoever asked is told
-        order = task.result()
-        self._given[order.number] = order
+        self.found(task.result())
+
+    def found(self, order: Order) -> None:
+        """This order is in the journal: it is carried out once those before it are. Said twice it changes nothing."""
+        if order.number > self._number:
+            self._given[order.number] = order
         while (following := self._given.pop(self._number + 1, None)) is not None:
             self._carry_out_here(following)
 
@@ -165,6 +184,12 @@ class HubServer:
         self._applied.apply(order)
         met = forget(self._forgetter, order)
         self._do(self._hub.ordered(order.number, now))
+        if isinstance(met, asyncio.Future):
+            met.add_done_callback(lambda counted: self._carried_out_here(order, counted.result()))
+        else:
+            self._carried_out_here(order, met)
+
+    def _carried_out_here(self, order: Order, met: Met) -> None:
         self._do(self._hub.applied_here(order.number, met.matched, met.octets, self._now()))
 
     def _catch_up_here(self) -> None:
@@ -253,6 +278,8 @@ class HubServer:
         for act in acts:
             match act:
                 case Send(node, message):
+                    if isinstance(message, Echo) and not self._may_grant(self._now()):
+                        message = Echo(message.t0, 0.0)
                     line = self._lines.get(node)
                     if line is not None:
                         line.say(Frame(encode(message)))
@@ -289,7 +316,8 @@ class HubServer:
             answers[node] = loop.create_future()
             self._asked[ask] = (line, answers[node])
             line.say(Frame(questions.encode(questions.Count(ask, what)), question=True))
-        own = self._forgetter.count(what)
+        counting = self._forgetter.count(what)
+        own = await counting if isinstance(counting, asyncio.Future) else counting
         try:
             if answers:
                 await asyncio.wait(answers.values(), timeout=timeout)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from seawall.purge.answered import Answered, counted, full, refusal, told
 from seawall.purge.asked import Asked, Wait
+from seawall.purge.hubfeed import HubFeed
 from seawall.purge.hubserver import HubServer
 from seawall.purge.journal import JournalError
 from seawall.purge.line import Connection
+from seawall.purge.workers import by_node
 from seawall.telemetry import events
 from seawall.telemetry.metrics import PurgeUsage
 
@@ -85,22 +87,9 @@ class HubService:
     async def topology(self) -> Answered:
         server, now = self._server, self._now()
         last = server.journal.last
-        nodes: list[dict[str, object]] = [
-            {**self._shown(server.node), "hub": True, "connected": True, "applied": last, "lag": 0, "lease": None}
-        ]
-        for name, feed in server.feeds.items():
-            # The margin is the hub's own caution: what is left of the lease itself is 0 by then.
-            left = max(0.0, feed.view.until - now)
-            nodes.append(
-                {
-                    **self._shown(name),
-                    "hub": False,
-                    "connected": feed.connected,
-                    "applied": feed.applied,
-                    "lag": max(0, last - feed.applied),
-                    "lease": {"left": round(left, 3), "fenced": feed.view.fenced(now)},
-                }
-            )
+        by_nodes = by_node(server.feeds.values(), lambda feed: feed.node)
+        nodes: list[dict[str, object]] = [self._line(server.node, by_nodes.pop(server.node, []), last, now)]
+        nodes += [self._line(node, feeds, last, now) for node, feeds in by_nodes.items()]
         return Answered(
             200,
             {"hub": server.node, "journal": server.journal.id, "last": last, "lease": server.lease_seconds}
@@ -118,6 +107,26 @@ class HubService:
     async def close(self) -> None:
         """Ends the feeds and closes the journal."""
         await self._server.close()
+
+    def _line(self, node: str, feeds: Sequence[HubFeed], last: int, now: float) -> dict[str, object]:
+        """A node is as far as the last of its processes. The hub's own is always there and follows nobody."""
+        applied = min((feed.applied for feed in feeds), default=last)
+        lease: dict[str, object] | None = None
+        if feeds:
+            # The margin is the hub's own caution: what is left of the lease itself is 0 by then.
+            left = min(max(0.0, feed.view.until - now) for feed in feeds)
+            lease = {"left": round(left, 3), "fenced": any(feed.view.fenced(now) for feed in feeds)}
+        line = {
+            **self._shown(node),
+            "hub": node == self._server.node,
+            "connected": all(feed.connected for feed in feeds),
+            "applied": applied,
+            "lag": max(0, last - applied),
+            "lease": lease,
+        }
+        if any(feed.node != node for feed in feeds):
+            line["workers"] = {"connected": sum(feed.connected for feed in feeds), "of": len(feeds)}
+        return line
 
     def _shown(self, node: str) -> dict[str, object]:
         return {"node": node, "role": None, "region": None, **self._about.get(node, {})}

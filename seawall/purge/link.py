@@ -10,9 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
-from aiohttp import ClientSession, ClientTimeout, ClientWSTimeout, TCPConnector, WSMsgType, hdrs, web
+from aiohttp import (
+    BaseConnector,
+    ClientSession,
+    ClientTimeout,
+    ClientWSTimeout,
+    TCPConnector,
+    UnixConnector,
+    WSMsgType,
+    hdrs,
+    web,
+)
 
 from seawall.purge.line import Frame
 from seawall.purge.messages import MAX_MESSAGE_BYTES
@@ -71,9 +82,10 @@ class WebSocket:
 class Link:
     """Owner of the client's connections. Belongs to one event loop."""
 
-    def __init__(self, url: str, secret: str, node: str) -> None:
-        """`url` is the hub's admin address, such as http://127.0.0.1:8201."""
+    def __init__(self, url: str, secret: str, node: str, socket: Path | None = None) -> None:
+        """`url` is the hub's admin address, such as http://127.0.0.1:8201; `socket` where it is a Unix socket's."""
         self.url = url.rstrip("/")
+        self._socket = socket
         self._fields = {hdrs.AUTHORIZATION: f"Bearer {secret}", PASSED_BY: node}
         self._session: ClientSession | None = None
 
@@ -136,7 +148,10 @@ class Link:
         if self._session is None:
             # A connection that was idle may be gone without our knowing, and a purge sent on it has an unknown fate.
             # Purges are rare: each gets a connection of its own, and a hub that is gone refuses it.
-            self._session = ClientSession(connector=TCPConnector(force_close=True))
+            connector: BaseConnector = TCPConnector(force_close=True)
+            if self._socket is not None:
+                connector = UnixConnector(str(self._socket), force_close=True)
+            self._session = ClientSession(connector=connector)
         return self._session
 
 

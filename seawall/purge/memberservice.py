@@ -6,11 +6,12 @@ is no queue: a purge that is delivered later than its caller believes would hide
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from seawall.purge.answered import Answered, refusal
 from seawall.purge.asked import Asked, as_members
-from seawall.purge.feedclient import FeedClient
 from seawall.purge.line import Connection
 from seawall.purge.link import Link, LinkError, LinkTimeout
 from seawall.telemetry import events
@@ -21,12 +22,32 @@ SLACK_SECONDS = 5.0
 READ_SECONDS = 10.0
 
 
+class Follows(Protocol):
+    """Who follows the orders for this node: its feed, or nobody in this process."""
+
+    @property
+    def ready(self) -> bool:
+        """Has it caught up?"""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Nobody:
+    """Follows nothing, for a process that stores nothing."""
+
+    ready = True
+
+    async def close(self) -> None:
+        pass
+
+
 class MemberService:
     """Owner of the feed and of the way to the hub."""
 
     passes = True
 
-    def __init__(self, link: Link, feed: FeedClient) -> None:
+    def __init__(self, link: Link, feed: Follows) -> None:
         """Takes both over; the feed has been started."""
         self._link = link
         self._feed = feed

@@ -76,6 +76,12 @@ def keyed(what: Selection, key_of: Callable[[str], str]) -> Selection:
     return msgspec.structs.replace(what, urls=tuple(dict.fromkeys(map(key_of, what.urls)))) if what.urls else what
 
 
+def url_prefixes(what: Selection) -> tuple[str, ...]:
+    """What the URLs begin with that the selection's prefixes and hosts name: scheme and authority included."""
+    full = [each for prefix in what.prefixes for each in _full(prefix)]
+    return (*full, *(f"{root}/" for host in what.hosts for root in _roots(host)))
+
+
 def _roots(host: str) -> list[str]:
     """What the URLs of a host begin with: `a.example:443` is `https://a.example` and `http://a.example:443`."""
     return [f"{scheme}://{canonical_authority(host, scheme)}" for scheme in DEFAULT_PORTS]

@@ -2,6 +2,8 @@
 
     hub       = await open_hub(data / "journal", node="shield-1", ranks={"edge-ams": 1}, applied=standing.applied,
                                forgetter=engine.purger, lease_seconds=5.0)
+    hub       = await open_redis_hub("redis://10.0.0.5/0", node="shield-1", ranks={"edge-ams": 1},
+                                     applied=standing.applied, lease=standing.lease, forgetter=engine.purger)
     member    = await open_member("http://127.0.0.1:8201", secret, node="edge-ams", applied=standing.applied,
                                   lease=standing.lease, forgetter=engine.purger)
 
@@ -38,6 +40,13 @@ from seawall.telemetry.metrics import PurgeUsage
 
 if TYPE_CHECKING:
     from seawall.purge.memberservice import MemberService
+    from seawall.purge.redishub import RedisHub
+    from seawall.purge.redisidentity import Known
+    from seawall.purge.redisjournal import RedisJournal
+
+# Of the nodes' lease. Longer than it, so that Redis may be restarted without a node noticing; a hub that was killed
+# can be replaced after this long.
+REDIS_LEASES = 2
 
 
 class PurgeService(Protocol):
@@ -124,6 +133,64 @@ async def open_hub(
     return HubService(server, about or {}, now)
 
 
+async def open_redis_hub(
+    url: str,
+    *,
+    node: str,
+    ranks: Mapping[str, int],
+    applied: Applied,
+    lease: Lease,
+    forgetter: Forgetter,
+    about: Mapping[str, Mapping[str, str | None]] | None = None,
+    hub_lease_seconds: float | None = None,
+    now: Callable[[], float] = lease_clock,
+    wall: Callable[[], float] = time.time,
+    max_orders: int = MAX_ORDERS,
+    max_bytes: int = MAX_JOURNAL_BYTES,
+) -> RedisHub:
+    """The hub, with its journal in the Redis of this URL. Raises ValueError for a URL that is none.
+
+    It returns after the first attempt, whatever became of that: where Redis is not there, or another hub numbers, it
+    goes on trying, and is not `ready`. So this node has a `lease` too, which ends with the right to number: what it
+    stores is trusted only as long as nobody else can have purged it.
+    """
+    # Imported here: redis-py costs 100 ms, and a journal on disk needs none of it.
+    from seawall.purge.redisclient import open_client
+    from seawall.purge.redishub import RedisHub
+    from seawall.purge.redisjournal import RedisJournal
+
+    opened = open_client(url)
+    seconds = REDIS_LEASES * lease.seconds if hub_lease_seconds is None else hub_lease_seconds
+
+    async def journal(known: Known | None) -> RedisJournal:
+        return await RedisJournal.open(
+            opened.client,
+            node=node,
+            lease_seconds=seconds,
+            known=known,
+            now=now,
+            alone=opened.alone,
+            max_orders=max_orders,
+            max_bytes=max_bytes,
+        )
+
+    hub = RedisHub(
+        journal,
+        opened.close,
+        node=node,
+        ranks=ranks,
+        applied=applied,
+        lease=lease,
+        forgetter=forgetter,
+        hub_lease_seconds=seconds,
+        about=about or {},
+        now=now,
+        wall=wall,
+    )
+    await hub.start()
+    return hub
+
+
 async def open_member(
     hub_url: str,
     secret: str,
@@ -134,21 +201,30 @@ async def open_member(
     forgetter: Forgetter,
     sole: bool = False,
     distance: Distance | None = None,
+    socket: Path | None = None,
     now: Callable[[], float] = lease_clock,
 ) -> MemberService:
     """A node that follows the hub at this admin address. Returns at once: it connects, and again, in the background.
 
     `now` is the clock that the lease is asked with. `sole`: say so only where no other process of this name can
     still be serving, anywhere; the hub then need not wait for one lease before it believes this one. `distance`
-    makes the hub as far away as the topology's `link` says.
+    makes the hub as far away as the topology's `link` says. `socket`: the hub's Unix socket, where it is one's.
     """
     # Imported here: aiohttp's client costs 100 ms, and a node alone needs none of it.
     from seawall.purge.feedclient import FeedClient
     from seawall.purge.link import Link
     from seawall.purge.memberservice import MemberService
 
-    link = Link(hub_url, secret, node)
+    link = Link(hub_url, secret, node, socket)
     feed = NodeFeed(node, secrets.token_hex(8), applied, lease, sole=sole)
     client = FeedClient(link, feed, lease, forgetter, now, distance)
     client.start()
     return MemberService(link, client)
+
+
+def open_passer(hub_url: str, secret: str, *, node: str) -> MemberService:
+    """A process that stores nothing and passes all that it is asked to the hub at this admin address."""
+    from seawall.purge.link import Link
+    from seawall.purge.memberservice import MemberService, Nobody
+
+    return MemberService(Link(hub_url, secret, node), Nobody())

@@ -61,6 +61,7 @@ class How(Enum):
     DROP = "drop"
     STALE = "stale"  # policy.invalidate.stale_from(entry, at)
     INVALIDATE = "invalidate"  # policy.invalidate.invalidated(entry)
+    COUNT = "count"  # nothing: only what is selected is told (Wrote.met)
 
 
 @dataclass(frozen=True, slots=True)

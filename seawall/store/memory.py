@@ -7,10 +7,11 @@ Invariant: bucket, order and tag index hold exactly the same objects; check() sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
 from seawall.policy.entry import Entry
 from seawall.store.eviction import words
+from seawall.store.eviction.protocol import Eviction
 from seawall.store.stored import Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
@@ -24,7 +25,8 @@ class MemoryStore:
     __slots__ = ("_buckets", "_eviction", "_extended", "_order", "evicted", "refused", "tags")
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
-        self._buckets: dict[str, tuple[Stored, ...]] = {}
+        # Nearly every key has one object, and a tuple around it is 64 bytes.
+        self._buckets: dict[str, Stored | tuple[Stored, ...]] = {}
         # URL to the keys that say more than the URL. Most routes have none, and then this is empty.
         self._extended: dict[str, set[str]] = {}
         self._eviction = eviction
@@ -35,7 +37,19 @@ class MemoryStore:
 
     def get(self, key: str) -> tuple[Stored, ...]:
         """All variants and parts under the key; () where there are none."""
-        return self._buckets.get(key, ())
+        found = self._buckets.get(key, ())
+        return found if isinstance(found, tuple) else (found,)
+
+    @property
+    def order(self) -> Eviction:
+        """Who leaves next. To be told of uses by who has looked into the buckets; not to be kept over a close()."""
+        return self._order
+
+    @property
+    def buckets(self) -> Mapping[str, Stored | tuple[Stored, ...]]:
+        """What is stored by key, for who looks at every hit: one object, or several in a tuple. Not to be kept over a
+        close()."""
+        return self._buckets
 
     def touch(self, item: Stored) -> None:
         """It was served."""
@@ -99,7 +113,11 @@ class MemoryStore:
 
     def items(self) -> list[Stored]:
         """A snapshot of everything."""
-        return [item for bucket in self._buckets.values() for item in bucket]
+        return [item for key in self._buckets for item in self.get(key)]
+
+    def served(self, names: Sequence[str]) -> list[str]:
+        """Those of these names that are here."""
+        return [name for name in names if name in self._order]
 
     def close(self) -> None:
         """Everything is let go."""
@@ -127,7 +145,7 @@ class MemoryStore:
         """Raises AssertionError where bucket, order and tag index disagree."""
         self._order.check()
         items = self.items()
-        assert all(self._buckets.values()), "an empty bucket is left over"  # noqa: S101
+        assert () not in self._buckets.values(), "an empty bucket is left over"  # noqa: S101
         assert len(items) == len(self._order)  # noqa: S101
         for item in items:
             assert item.name in self._order  # noqa: S101
@@ -163,19 +181,20 @@ class MemoryStore:
 
     def _named(self, name: Hashable) -> Stored:
         assert isinstance(name, str)  # noqa: S101 (we admit nothing else)
-        return next(item for item in self._buckets[key_of(name)] if item.name == name)
+        return next(item for item in self.get(key_of(name)) if item.name == name)
 
     def _file(self, item: Stored) -> None:
-        self._buckets[item.key] = (*self._buckets.get(item.key, ()), item)
+        others = self.get(item.key)
+        self._buckets[item.key] = (*others, item) if others else item
         url, extended, _ = item.key.partition("\n")
         if extended:
             self._extended.setdefault(url, set()).add(item.key)
         self.tags.add(item, item.entry.tags)
 
     def _unfile(self, item: Stored) -> None:
-        rest = tuple(other for other in self._buckets[item.key] if other is not item)
+        rest = tuple(other for other in self.get(item.key) if other is not item)
         if rest:
-            self._buckets[item.key] = rest
+            self._buckets[item.key] = rest if len(rest) > 1 else rest[0]
         else:
             del self._buckets[item.key]
             self._unextend(item.key)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -51,6 +52,12 @@ class Record(NamedTuple):
     origin_seconds: float | None = None
     referer: str = ""
     user_agent: str = ""
+
+
+# The same without its name: a tuple display is 0.05 us where Record(...) is 0.5, and hits are counted in those.
+Fields = tuple[
+    float, str, str, str, str, str, int, int, int, float, str, str, str, float | None, float | None, str, str
+]
 
 
 class Formatter(Protocol):
@@ -128,7 +135,7 @@ class AccessLog:
         self._format = formatter
         self._counters = counters
         self._most_waiting = most_waiting
-        self._waiting: deque[Record] = deque()
+        self._waiting: deque[Record | Fields] = deque()
         self._wake = threading.Event()
         self._reopen = False
         self._ending = False
@@ -140,8 +147,8 @@ class AccessLog:
     def __repr__(self) -> str:
         return f"<AccessLog {self._path} waiting={len(self._waiting)} dropped={self._counters.access_log_dropped}>"
 
-    def write(self, record: Record) -> None:
-        """Takes a record. Never waits: one too many is dropped and counted."""
+    def write(self, record: Record | Fields) -> None:
+        """Takes a record, or all the fields of one in their order. Never waits: one too many is dropped and counted."""
         if len(self._waiting) >= self._most_waiting:
             self._counters.access_log_dropped += 1
             return
@@ -179,7 +186,8 @@ class AccessLog:
             self._reopen = False
             self._shut()
         while self._waiting:
-            records = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            taken = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            records = [each if isinstance(each, Record) else Record._make(each) for each in taken]
             try:
                 self._put(b"".join(map(self._format, records)))
                 self._warned = False
@@ -195,9 +203,10 @@ class AccessLog:
     def _put(self, lines: bytes) -> None:
         if self._fd is None:
             self._fd = self._open()
-        rest = memoryview(lines)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        for piece in _atoms(lines) if self._path == STDOUT else (lines,):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
 
     def _open(self) -> int:
         if self._path == STDOUT:
@@ -222,6 +231,21 @@ class AccessLog:
             with contextlib.suppress(OSError):
                 os.close(self._fd)
             self._fd = None
+
+
+def _atoms(lines: bytes) -> Iterator[bytes]:
+    """Whole lines, as many at a time as a pipe takes in one piece (PIPE_BUF, 4 KiB): workers of a node share it. Only
+    a single line that is longer may be torn; a file (O_APPEND) has no such bound."""
+    start = end = 0
+    while start < len(lines):
+        following = lines.index(b"\n", end) + 1
+        if following - start > select.PIPE_BUF and end > start:
+            yield lines[start:end]
+            start = end
+        end = following
+        if end == len(lines):
+            yield lines[start:end]
+            start = end
 
 
 def access_log(path: str, style: str, node: str, counters: Counters) -> AccessLog:

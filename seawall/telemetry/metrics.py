@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -35,10 +35,10 @@ class Histogram:
     def __repr__(self) -> str:
         return f"<Histogram count={self.count} sum={self.sum:.6f}>"
 
-    def observe(self, value: float) -> None:
-        """Counts one observation."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def observe(self, value: float, times: int = 1) -> None:
+        """Counts one observation, or as many that are alike."""
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     @property
     def count(self) -> int:
@@ -83,6 +83,10 @@ class TierUsage:
     tier: str
     bytes: int
     entries: int
+    damaged: int = 0  # objects whose checksum did not agree: misses
+    failures: int = 0  # times that the level could not be asked
+    lost: Mapping[str, int] = field(default_factory=dict)  # objects that it was to have and has not, by reason
+    waiting: int = 0  # operations that are still to be carried out there
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,15 @@ class PurgeUsage:
     lag: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class WorkersUsage:
+    """The processes of a node that has several: those whose numbers are here as they are now, and the other ones."""
+
+    answering: int
+    silent: tuple[int, ...]  # which ones; what they counted is here as it was when they were heard last
+    replaced: int  # how many ended that nobody had asked to
+
+
 NO_PORT = PortUsage(0, 0, {}, {})
 
 
@@ -114,6 +127,19 @@ class Gauges:
     port: Callable[[], PortUsage] = lambda: NO_PORT
     flights: Callable[[], int] = int
     purge: Callable[[], PurgeUsage | None] = lambda: None
+    workers: Callable[[], WorkersUsage | None] = lambda: None  # None: one process
+
+
+def _level(usage: TierUsage) -> dict[str, JSON]:
+    said: dict[str, JSON] = {"bytes": usage.bytes, "entries": usage.entries}
+    if usage.tier != "memory":
+        said |= {
+            "damaged": usage.damaged,
+            "failures": usage.failures,
+            "lost": dict(usage.lost),
+            "waiting": usage.waiting,
+        }
+    return said
 
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | int | float | bool | None
@@ -126,7 +152,13 @@ def snapshot(counters: Counters, gauges: Gauges) -> dict[str, JSON]:
     hits = counters.requests[Outcome.HIT] + counters.requests[Outcome.STALE]
     seconds = counters.request_seconds
     purge = gauges.purge()
+    workers = gauges.workers()
+    several: dict[str, JSON] = {}
+    if workers is not None:
+        silent: list[JSON] = [*workers.silent]
+        several["workers"] = {"answering": workers.answering, "silent": silent, "replaced": workers.replaced}
     return {
+        **several,
         "requests": {outcome.value: count for outcome, count in counters.requests.items()},
         "hit_ratio": hits / answered if answered else None,
         "request_seconds": {
@@ -143,7 +175,7 @@ def snapshot(counters: Counters, gauges: Gauges) -> dict[str, JSON]:
         "aborted": counters.aborted,
         "flights": gauges.flights(),
         "purge_journal_lag": None if purge is None else dict(purge.lag),
-        "store": {usage.tier: {"bytes": usage.bytes, "entries": usage.entries} for usage in gauges.tiers()},
+        "store": {usage.tier: _level(usage) for usage in gauges.tiers()},
         "evictions": {f"{tier}:{why}": count for (tier, why), count in counters.evictions.items()},
         "connections": {"open": port.open, "accepted": port.accepted},
         "bad_requests": dict(port.bad_requests),

@@ -42,6 +42,7 @@ class NodeCollector(Collector):
         yield from self._store()
         yield from self._port()
         yield from self._purge()
+        yield from self._workers()
         yield from self._itself()
 
     def _traffic(self) -> Iterator[Metric]:
@@ -77,11 +78,28 @@ class NodeCollector(Collector):
             "seawall_store_bytes", "What the store holds, overhead included.", labels=["tier"]
         )
         entries = GaugeMetricFamily("seawall_store_entries", "Responses in the store.", labels=["tier"])
+        damaged = CounterMetricFamily(
+            "seawall_store_damaged", "Stored responses that were not what had been stored: misses.", labels=["tier"]
+        )
+        failures = CounterMetricFamily(
+            "seawall_store_failures", "Times that a level of the store could not be asked.", labels=["tier"]
+        )
+        lost = CounterMetricFamily(
+            "seawall_store_lost", "Responses that a level was to have and has not.", labels=["tier", "why"]
+        )
+        waiting = GaugeMetricFamily(
+            "seawall_store_waiting", "Operations still to be carried out on a level.", labels=["tier"]
+        )
         for usage in self._gauges.tiers():
             held_bytes.add_metric([usage.tier], usage.bytes)
             entries.add_metric([usage.tier], usage.entries)
-        yield held_bytes
-        yield entries
+            if usage.tier != "memory":
+                damaged.add_metric([usage.tier], usage.damaged)
+                failures.add_metric([usage.tier], usage.failures)
+                waiting.add_metric([usage.tier], usage.waiting)
+                for why, count in usage.lost.items():
+                    lost.add_metric([usage.tier, why], count)
+        yield from (held_bytes, entries, damaged, failures, lost, waiting)
         evictions = CounterMetricFamily(
             "seawall_evictions", "Responses that had to leave the store.", labels=["tier", "why"]
         )
@@ -108,7 +126,7 @@ class NodeCollector(Collector):
             return
         yield _histogram(
             "seawall_purge_propagation_seconds",
-            "Seconds from a purge order on the disk to its application, one observation for each node.",
+            "Seconds from a purge order on the disk to its application, one observation for each process.",
             usage.propagation,
         )
         lag = GaugeMetricFamily(
@@ -117,6 +135,16 @@ class NodeCollector(Collector):
         for node, orders in usage.lag.items():
             lag.add_metric([node], orders)
         yield lag
+
+    def _workers(self) -> Iterator[Metric]:
+        usage = self._gauges.workers()
+        if usage is None:
+            return
+        workers = GaugeMetricFamily("seawall_workers", "Processes that share this node's port.", labels=["state"])
+        workers.add_metric(["answering"], usage.answering)
+        workers.add_metric(["silent"], len(usage.silent))
+        yield workers
+        yield _count("seawall_workers_replaced", "Processes of this node that ended unasked.", usage.replaced)
 
     def _itself(self) -> Iterator[Metric]:
         counters = self._counters

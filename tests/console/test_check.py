@@ -9,17 +9,12 @@ from tests.console.command import run
 from tests.structure.sources import ROOT
 
 WRONG = "origins:\n  app: {url: 'http://a'}\nroutes:\n  - stale_while_revalidat: 60s\n"
-LATER = (
-    "origins: {app: {url: 'http://a'}}\nnodes: {e: {role: edge, listen: '127.0.0.1:1'}}\n"
-    "store: {redis: {url: 'redis://127.0.0.1:6379/0'}}\n"
-)
 
 
 def test_the_demo_is_valid(tmp_path: Path) -> None:
     ended = run(tmp_path, "check", "configs/demo.yaml")
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("configs/demo.yaml: valid; 1 origin, 0 routes, 4 nodes")
-    assert "note" not in ended.stdout
 
 
 def test_a_mistake_has_its_place_and_the_nearest_key(tmp_path: Path) -> None:
@@ -43,18 +38,6 @@ def test_machines_get_the_same_as_json(tmp_path: Path) -> None:
         (4, 5, "routes[0].stale_while_revalidat")
     ]
     assert json.loads(run(tmp_path, "check", "--json", "configs/demo.yaml").stdout)["valid"] is True
-
-
-def test_what_cannot_run_yet_is_valid_and_noted(tmp_path: Path) -> None:
-    file = tmp_path / "t.yaml"
-    file.write_text(LATER)
-    ended = run(tmp_path, "check", str(file))
-    assert ended.returncode == 0
-    assert "note: " in ended.stdout
-    assert "store.redis: is not available yet in this version" in ended.stdout
-    refused = run(tmp_path, "up", str(file))
-    assert refused.returncode == 2
-    assert "store.redis: is not available yet in this version" in refused.stderr
 
 
 def test_a_missing_file_is_wrong_usage(tmp_path: Path) -> None:

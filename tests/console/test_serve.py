@@ -26,7 +26,7 @@ STUB = "origins: {app: {url: 'http://127.0.0.1:1'}}\nnodes: {app: {role: origin-
         (("--config", "x", "--listen", "h:1", "--workers", "2"), "--listen, --workers: with --config the file says"),
         (("--origin", "127.0.0.1:3000"), "--origin: '127.0.0.1:3000' is not an address"),
         (("--origin", "http://a", "--listen", "8080"), "write 127.0.0.1:8080"),
-        (("--origin", "http://a", "--workers", "2"), "workers: is not available yet in this version"),
+        (("--origin", "http://a", "--workers", "0"), "--workers: '0' is not a whole number from 1 to 256"),
         (("--origin", "http://a", "--workers", "x"), "Invalid value for '--workers'"),
         (("--config", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("--config", "configs/demo.yaml"), "--node is needed: configs/demo.yaml has"),

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from seawall.downstream.connection import Connection
 from seawall.downstream.exchange import Reply, Request, Sent
 from seawall.downstream.server import Limits
 from seawall.http.headers import headers
@@ -414,16 +415,15 @@ async def test_a_front_answers_heads_that_the_handler_never_sees(serve: Serve) -
     handler = Recorder()
     server = await serve(handler)
 
-    def front(block: bytes, connection: object) -> bool:
-        if b"/hot" not in block:
-            return False
-        server_side.write((b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot",))
-        return True
+    def front(octets: bytes, connection: Connection) -> int:
+        end = octets.find(b"\r\n\r\n") + 4
+        if b"/hot" not in octets[:end]:
+            return 0
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhot")
+        return end
 
     server.front = front
     async with connected(server) as client:
-        await until(lambda: server.open == 1)
-        (server_side,) = server.connections
         await client.send(get("/hot/1") + get("/cold") + get("/hot/2"))
         assert [(await client.hear()).body for _ in range(3)] == [b"hot", b"GET /cold 0", b"hot"]
     assert [request.head.target for request in handler.requests] == ["/cold"]
@@ -433,11 +433,14 @@ async def test_a_front_does_not_write_to_who_does_not_read(serve: Serve) -> None
     server = await serve(Recorder())
     answered = 0
 
-    def front(block: bytes, connection: object) -> bool:
+    def front(octets: bytes, connection: Connection) -> int:
         nonlocal answered
+        end = octets.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return 0
         answered += 1
-        server_side.write((b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"x" * 65536,))
-        return True
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"x" * 65536)
+        return end
 
     server.front = front
     async with connected(server, receive_bytes=4096) as client:

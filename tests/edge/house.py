@@ -15,6 +15,7 @@ from seawall.downstream.server import Server
 from seawall.engine.engine import Engine, Route
 from seawall.engine.tally import Tally
 from seawall.policy.rules import DEFAULT, Rules
+from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.telemetry.metrics import Counters
 from seawall.upstream.address import Address, Timeouts
@@ -101,7 +102,7 @@ async def house(rules: Rules = DEFAULT, *, store_bytes: int = 64 * MIB) -> Async
             node="edge-1",
             clock=clock,
             route=lambda head: Route(rules, pool),
-            store=store,
+            store=Levels(store, now=clock.now),
             observer=Tally(counters, None),
             fill_budget_bytes=64 * MIB,
         )

@@ -25,6 +25,6 @@ async def test_node_evicts_by_the_word_of_its_file(tmp_path: Path, said: str, wo
     running = asyncio.create_task(node.run(ready.set_result))
     async with asyncio.timeout(10):
         await ready
-        assert repr(node._store) == f"<MemoryStore 0 objects 0/1048576 bytes, {word}>"
+        assert repr(node._store.memory) == f"<MemoryStore 0 objects 0/1048576 bytes, {word}>"
         node._stop.set()
         await running

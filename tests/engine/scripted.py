@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from roles.levels import levels_of
+from seawall.config import schema
 from seawall.downstream.exchange import Reply, Request, Sent
 from seawall.engine.engine import Engine, Route
 from seawall.engine.peers import Parent, Peers
-from seawall.engine.purger import Met
 from seawall.engine.standing import Standing
 from seawall.engine.visit import Visit
 from seawall.http.body import BodyBroken, BodyReader
@@ -20,13 +22,18 @@ from seawall.http.message import RequestHead, ResponseHead
 from seawall.policy.reasons import Fwd, Reason
 from seawall.policy.rules import DEFAULT, Rules
 from seawall.purge.applied import Applied
+from seawall.purge.forgetter import Met
 from seawall.purge.lease import Lease
 from seawall.purge.order import Order
 from seawall.purge.selection import Selection
+from seawall.store.level import Level
+from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.upstream.answer import Answer, UpstreamError
 
 NOW = 1_800_000_000.0
+# A shared level below is looked into again after its default time.
+_LEVELS = schema.Store(redis=schema.Redis(url="redis://127.0.0.1/0"))
 
 
 class Clock:
@@ -185,22 +192,35 @@ class Stage:
         lease: Lease | None = None,
         parent_secret: str | None = None,
         secret: str | None = None,
+        chance: Callable[[], float] = random.random,
+        lower: Sequence[Level] = (),
+        memory: MemoryStore | None = None,
+        most_in_memory: int = DEFAULT.max_object_bytes,
+        stamped: bool = False,
     ) -> None:
+        """`stamped`: the levels below memory are held against this node's orders, as a node's are."""
         self.clock = Clock()
         self.origin = ScriptedUpstream()
         self.standing = Standing(Applied("journal"), lease, self.clock.monotonic)
         upstream = self.origin if parent_secret is None else Parent(self.origin, parent_secret)
-        self.store = MemoryStore(64 * 1024 * 1024)
+        self.store = MemoryStore(64 * 1024 * 1024) if memory is None else memory
+        self.levels = (
+            levels_of(_LEVELS, self.store, lower, self.standing, self.clock.now)
+            if stamped
+            else Levels(self.store, lower, now=self.clock.now)
+        )
         self.tally = Tally()
         self.engine = Engine(
             node="edge-1",
             clock=self.clock,
             route=lambda head: Route(rules, upstream),
-            store=self.store,
+            store=self.levels,
             observer=self.tally,
             fill_budget_bytes=fill_budget_bytes,
+            most_in_memory=most_in_memory,
             standing=self.standing,
             peers=Peers(secret),
+            chance=chance,
         )
 
     def request(
@@ -232,7 +252,9 @@ class Stage:
         """One order, applied as a node applies it."""
         what = msgspec.convert(names, Selection)
         self.standing.applied.apply(Order(self.standing.applied.number + 1, self.clock.at, what, soft))
-        return self.engine.purger.apply(what, soft=soft)
+        met = self.engine.purger.apply(what, soft=soft)
+        assert isinstance(met, Met)  # memory knows at once
+        return met
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Lets the loop turn until it holds; bounded by turns, not by time."""

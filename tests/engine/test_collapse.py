@@ -305,7 +305,7 @@ async def test_body_larger_than_the_limit_streams_through_and_is_not_kept() -> N
     await stage.quiet()
     assert len(stage.store) == 0
     assert stage.tally.unstored == [Reason.TOO_LARGE]
-    assert stage.engine._fetcher.filling_bytes == 0
+    assert stage.engine._fetcher._filling.held_bytes == 0
     await stage.engine.close()
 
 

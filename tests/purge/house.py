@@ -61,7 +61,7 @@ class Shelf:
         found = sum(match(url, tags) for url, tags in self.held.items())
         return Met(found, 10 * found)
 
-    def apply(self, what: Selection, *, soft: bool) -> Met:
+    def apply(self, what: Selection, *, soft: bool, number: int | None = None) -> Met:
         self.diary.append((next(_turn), what))
         if self._lease is not None:
             self.trusted_while_applying.append(self._lease.held(lease_clock()))

@@ -88,7 +88,7 @@ def test_refresh_keeps_the_body_and_never_revives_what_has_left(store: MemorySto
     store.put(old)
     new = store.refresh(old, entry(tags=("t",)))
     assert new is not None
-    assert new.body is old.body
+    assert new.piece is old.piece is not None
     assert store.refresh(old, entry()) is None
     store.drop("k")
     assert store.refresh(new, entry()) is None

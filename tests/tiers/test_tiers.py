@@ -24,6 +24,7 @@ from seawall.policy.rules import Rules
 from seawall.purge.applied import Applied
 from seawall.purge.order import Order
 from seawall.purge.selection import Selection
+from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.telemetry.metrics import Counters
 from seawall.upstream.address import Address, Timeouts
@@ -83,7 +84,7 @@ async def tier(stack: AsyncExitStack, name: str, upstream: Upstream, clock: Mova
         node=name,
         clock=clock,
         route=lambda head: Route(rules, upstream),
-        store=store,
+        store=Levels(store, now=clock.now),
         observer=Tally(counters, None),
         fill_budget_bytes=64 * MIB,
         standing=standing,

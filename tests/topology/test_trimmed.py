@@ -26,6 +26,7 @@ from seawall.purge.lease import Lease
 from seawall.purge.leaseclock import lease_clock
 from seawall.purge.selection import Selection
 from seawall.purge.service import open_member
+from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.telemetry.metrics import Counters
 from seawall.upstream.address import Address, Timeouts
@@ -47,7 +48,7 @@ async def following(hub_url: str, stub: OriginStub) -> AsyncIterator[tuple[Stand
         node=NAME,
         clock=(clock := SystemClock()),
         route=lambda head: Route(Rules(), pool),
-        store=MemoryStore(64 * MIB),
+        store=Levels(MemoryStore(64 * MIB), now=clock.now),
         observer=Tally(Counters(), None),
         fill_budget_bytes=64 * MIB,
         standing=standing,

@@ -1,44 +1,54 @@
 """Names that left not long ago, without what they named.
 
-Kept as hashes, so that a name of 8 KiB that left costs no more than a short one: 173 bytes each, measured. Two names
-with the same 64-bit hash pass for one another, which costs one wrong guess.
+Kept as hashes, so that a name of 8 KiB that left costs no more than a short one: about 115 bytes each, measured. Two
+names with the same 60-bit hash pass for one another, which costs one wrong guess.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from seawall.store.eviction.rows import Register, Row
+
+# An int below 2**60 is 32 bytes, one above it 36, and the allocator makes that 48.
+_WIDTH = 60
+_BITS = (1 << _WIDTH) - 1
 
 
 class Ghosts:
-    """The last names that left, as many as cost `span_bytes` together while they were in. O(1) amortised."""
+    """The last names that left, as many as cost `span_bytes` together while they were in."""
 
-    __slots__ = ("_costs", "_used_bytes", "span_bytes")
+    __slots__ = ("_register", "_row", "span_bytes")
 
     def __init__(self, span_bytes: int) -> None:
         self.span_bytes = span_bytes
-        self._used_bytes = 0
-        self._costs: OrderedDict[int, int] = OrderedDict()  # hash to cost, oldest first
+        self._register = Register(_WIDTH - 8)
+        self._row = Row(self._register)
 
     def add(self, name: Hashable, cost_bytes: int) -> None:
         """It has left."""
-        self.take(name)
+        ghost = hash(name) & _BITS
+        row = self._row
+        if ghost in self._register:
+            row.remove(ghost)
         # At least one, or names that cost nothing would stay for ever.
-        self._costs[hash(name)] = cost = max(1, cost_bytes)
-        self._used_bytes += cost
-        while self._used_bytes > self.span_bytes:
-            self._used_bytes -= self._costs.popitem(last=False)[1]
+        row.add(ghost, max(1, cost_bytes))
+        while row.bytes > self.span_bytes:
+            row.pop()
 
     def take(self, name: Hashable) -> bool:
         """Is it one of them? Then it is one no more."""
-        cost = self._costs.pop(hash(name), 0)
-        self._used_bytes -= cost
-        return cost > 0
+        ghost = hash(name) & _BITS
+        if ghost not in self._register:
+            return False
+        self._row.remove(ghost)
+        return True
 
     def __len__(self) -> int:
-        return len(self._costs)
+        return len(self._row)
 
     def check(self) -> None:
         """Raises AssertionError where the records contradict each other."""
-        assert self._used_bytes == sum(self._costs.values())  # noqa: S101
-        assert self._used_bytes <= self.span_bytes  # noqa: S101
+        self._row.check()
+        assert set(self._register) == set(self._row)  # noqa: S101
+        assert self._row.bytes <= self.span_bytes  # noqa: S101

@@ -8,14 +8,18 @@ million 255.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+
+from seawall.store.eviction.chain import Chain, Place
+from seawall.store.shards import TOP, Shards
 
 # Redis: LFU_INIT_VAL, lfu-log-factor, lfu-decay-time.
 NEWCOMER = 5
 LOG_FACTOR = 10
 DECAY_MINUTES = 1
 _MOST = 255
+# Further than a counter reaches, the ranks that there are fewer than those that there might be.
+_WALK = 512
 
 
 class LFU:
@@ -23,12 +27,12 @@ class LFU:
 
     All counters fade at the same pace, so none has to be visited for it: what is kept for a name is its *rank*,
     the counter plus the period of its last use. Its counter at period p is `max(0, rank - p)`, and ranks
-    never change by themselves. Names of one rank share a bucket. The lowest bucket is found by walking up from
+    never change by themselves. Names of one rank share a chain. The lowest chain is found by walking up from
     where it was: O(1) amortised, because a name never enters below the current period, so that the walk is at
-    most 255 steps and the periods that went by.
+    most 255 steps and the periods that went by; after a long silence the ranks are looked through instead.
     """
 
-    __slots__ = ("_buckets", "_chance", "_costs", "_decay_minutes", "_log_factor", "_lowest", "_minutes", "_ranks",
+    __slots__ = ("_chains", "_chance", "_decay_minutes", "_log_factor", "_lowest", "_minutes", "_places",
                  "budget_bytes", "used_bytes")  # fmt: skip
 
     def __init__(
@@ -47,66 +51,74 @@ class LFU:
         self._minutes = minutes
         self._log_factor = log_factor
         self._decay_minutes = decay_minutes
-        self._ranks: dict[Hashable, int] = {}
-        self._buckets: dict[int, OrderedDict[Hashable, int]] = {}  # rank to name to cost; none is empty
+        self._places: Shards[Hashable, Place] = Shards()
+        self._chains: dict[int, Chain] = {}  # by rank; none is empty
         self._lowest = 0  # no rank is below it
 
     def touch(self, name: Hashable) -> None:
-        """Perhaps one up, and behind its equals. 507 ns (bench/eviction.py)."""
-        rank = self._ranks.get(name)
-        if rank is None:
+        """Perhaps one up, and behind its equals. FIGURE ns (bench/eviction.py)."""
+        place = self._places.dicts[hash(name) >> TOP].get(name)
+        if place is None:
             return
+        chain = place.chain
+        rank = chain.rank
         risen = self._risen(rank)
         if risen == rank:
-            self._buckets[rank].move_to_end(name)
+            chain.renew(place)
         else:
-            self._enter(risen, name, self._leave(rank, name))
+            self._leave(place)
+            self._enter(risen, place)
 
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         if cost_bytes > self.budget_bytes:
             return None
-        known = self._ranks.get(name)
+        known = self._places.get(name)
         if known is None:
             rank = self._period() + NEWCOMER
-        elif cost_bytes <= self._buckets[known][name]:
-            self.used_bytes += cost_bytes - self._buckets[known][name]
-            self._buckets[known][name] = cost_bytes
+        elif cost_bytes <= known.cost_bytes:
+            self.used_bytes += cost_bytes - known.cost_bytes
+            known.chain.reprice(known, cost_bytes)
             return []
         else:
-            rank = max(known, self._period())
+            rank = max(known.chain.rank, self._period())
             self.forget(name)
         victims: list[Hashable] = []
         while self.used_bytes + cost_bytes > self.budget_bytes:
             victims.append(self._evict())
-        self._enter(rank, name, cost_bytes)
+        place = self._places[name] = Place(name, cost_bytes)
+        self._enter(rank, place)
         self.used_bytes += cost_bytes
         return victims
 
     def forget(self, name: Hashable) -> None:
-        rank = self._ranks.pop(name, None)
-        if rank is not None:
-            self.used_bytes -= self._leave(rank, name)
+        place = self._places.pop(name, None)
+        if place is not None:
+            self._leave(place)
+            self.used_bytes -= place.cost_bytes
 
     def counter(self, name: Hashable) -> int:
         """Where its counter stands now, 0 to 255: OBJECT FREQ. Raises KeyError for unknown names."""
-        return max(0, self._ranks[name] - self._period())
+        return max(0, self._places[name].chain.rank - self._period())
 
     def __len__(self) -> int:
-        return len(self._ranks)
+        return sum(map(len, self._chains.values()))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._ranks
+        return name in self._places
 
     def __repr__(self) -> str:
         return f"<LFU {len(self)} names {self.used_bytes}/{self.budget_bytes} bytes>"
 
     def check(self) -> None:
-        found = {name: rank for rank, bucket in self._buckets.items() for name in bucket}
-        assert found == self._ranks  # noqa: S101
-        assert sum(map(len, self._buckets.values())) == len(found), "a name in two buckets"  # noqa: S101
-        assert all(self._buckets.values()), "an empty bucket is left over"  # noqa: S101
-        assert all(self._lowest <= rank <= self._period() + _MOST for rank in self._buckets)  # noqa: S101
-        assert self.used_bytes == sum(sum(bucket.values()) for bucket in self._buckets.values())  # noqa: S101
+        for rank, chain in self._chains.items():
+            chain.check()
+            assert chain.rank == rank  # noqa: S101
+            assert len(chain), "an empty chain is left over"  # noqa: S101
+            assert self._lowest <= rank <= self._period() + _MOST  # noqa: S101
+        found = [place for chain in self._chains.values() for place in chain]
+        assert {place.name: place for place in found} == dict(self._places)  # noqa: S101
+        assert len(found) == len(self._places), "a name in two chains"  # noqa: S101
+        assert self.used_bytes == sum(chain.bytes for chain in self._chains.values())  # noqa: S101
         assert self.used_bytes <= self.budget_bytes  # noqa: S101
 
     def _period(self) -> int:
@@ -122,30 +134,38 @@ class LFU:
             return rank + 1
         return rank
 
-    def _enter(self, rank: int, name: Hashable, cost_bytes: int) -> None:
-        bucket = self._buckets.get(rank)
-        if bucket is None:
-            if rank < self._lowest or not self._buckets:
+    def _enter(self, rank: int, place: Place) -> None:
+        chain = self._chains.get(rank)
+        if chain is None:
+            if rank < self._lowest or not self._chains:
                 self._lowest = rank
-            bucket = self._buckets[rank] = OrderedDict()
-        bucket[name] = cost_bytes
-        self._ranks[name] = rank
+            chain = self._chains[rank] = Chain(rank)
+        chain.add(place)
 
-    def _leave(self, rank: int, name: Hashable) -> int:
-        bucket = self._buckets[rank]
-        cost = bucket.pop(name)
-        if not bucket:
-            del self._buckets[rank]
-        return cost
+    def _leave(self, place: Place) -> None:
+        chain = place.chain
+        chain.remove(place)
+        if not len(chain):
+            self._retire(chain)
 
     def _evict(self) -> Hashable:
-        buckets = self._buckets
-        while self._lowest not in buckets:
-            self._lowest += 1
-        bucket = buckets[self._lowest]
-        name, cost = bucket.popitem(last=False)
-        if not bucket:
-            del buckets[self._lowest]
-        del self._ranks[name]
-        self.used_bytes -= cost
-        return name
+        chain = self._chains.get(self._lowest) or self._lowest_chain()
+        place = chain.pop()
+        if not len(chain):
+            self._retire(chain)
+        del self._places[place.name]
+        self.used_bytes -= place.cost_bytes
+        return place.name
+
+    def _lowest_chain(self) -> Chain:
+        chains = self._chains
+        for rank in range(self._lowest, self._lowest + _WALK):
+            if rank in chains:
+                self._lowest = rank
+                return chains[rank]
+        self._lowest = min(chains)
+        return chains[self._lowest]
+
+    def _retire(self, chain: Chain) -> None:
+        del self._chains[chain.rank]
+        chain.close()

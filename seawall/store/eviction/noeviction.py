@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from seawall.store.shards import Shards
+
 
 class NoEviction:
     """Redis's `noeviction`: refuses instead of evicting. Room comes back by what is purged or replaced."""
@@ -13,7 +15,7 @@ class NoEviction:
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
         self.used_bytes = 0
-        self._costs: dict[Hashable, int] = {}
+        self._costs: Shards[Hashable, int] = Shards()
 
     def touch(self, name: Hashable) -> None:
         """Nothing to remember. 25 ns (bench/eviction.py, as all of these figures)."""

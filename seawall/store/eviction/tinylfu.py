@@ -12,11 +12,11 @@ small objects and the hit ratio over large objects and the byte hit ratio.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
-from itertools import chain
 
+from seawall.store.eviction.chain import Chain, Place
 from seawall.store.eviction.sketch import Sketch
+from seawall.store.shards import TOP, Shards
 
 # The papers' shares: 1 % window; of the main part 80 % protected.
 WINDOW_SHARE = 0.01
@@ -32,39 +32,43 @@ class TinyLFU:
     loses; having asked counts in its favour the next time.
     """
 
-    __slots__ = ("_probation", "_protected", "_protected_bytes", "_protected_share", "_sketch", "_window",
-                 "_window_bytes", "_window_share", "budget_bytes", "used_bytes")  # fmt: skip
+    __slots__ = ("_places", "_probation", "_protected", "_protected_share", "_sketch", "_window", "_window_share",
+                 "budget_bytes")  # fmt: skip
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self.used_bytes = 0
         self._sketch = Sketch()
-        self._window: OrderedDict[Hashable, int] = OrderedDict()  # name to cost, coldest first; so are the others
-        self._window_bytes = 0
+        self._places: Shards[Hashable, Place] = Shards()
+        self._window = Chain()
         self._window_share = int(budget_bytes * WINDOW_SHARE)
-        self._probation: OrderedDict[Hashable, int] = OrderedDict()
-        self._protected: OrderedDict[Hashable, int] = OrderedDict()
-        self._protected_bytes = 0
+        self._probation = Chain()
+        self._protected = Chain()
         self._protected_share = int((budget_bytes - self._window_share) * PROTECTED_SHARE)
 
+    @property
+    def used_bytes(self) -> int:
+        return self._window.bytes + self._probation.bytes + self._protected.bytes
+
     def touch(self, name: Hashable) -> None:
-        """To the warm end, from probation to protection, and counted. 856 ns (bench/eviction.py)."""
-        if name in self._protected:
-            self._protected.move_to_end(name)
-        elif name in self._probation:
-            self._protect(name, self._probation.pop(name))
-        elif name in self._window:
-            self._window.move_to_end(name)
-        else:
+        """To the warm end, from probation to protection, and counted. FIGURE ns (bench/eviction.py)."""
+        place = self._places.dicts[hash(name) >> TOP].get(name)
+        if place is None:
             return
+        segment = place.chain
+        if segment is self._probation:
+            segment.remove(place)
+            self._protect(place)
+        else:
+            segment.renew(place)
         self._sketch.add(name)
 
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         if cost_bytes > self.budget_bytes:
             return None
         victims: list[Hashable] = []
-        if name in self:
-            self._reprice(name, cost_bytes, victims)
+        known = self._places.get(name)
+        if known is not None:
+            self._reprice(known, cost_bytes, victims)
             return victims
         self._sketch.add(name)
         if cost_bytes > self._window_share:
@@ -72,90 +76,77 @@ class TinyLFU:
             if not self._wins(name, missing):
                 return None
             self._make_room(missing, victims)
-            self._probation[name] = cost_bytes
-            self.used_bytes += cost_bytes
+            place = self._places[name] = Place(name, cost_bytes)
+            self._probation.add(place)
         else:
-            self._window[name] = cost_bytes
-            self._window_bytes += cost_bytes
-            self.used_bytes += cost_bytes
+            place = self._places[name] = Place(name, cost_bytes)
+            self._window.add(place)
             self._settle(victims)
         self._sketch.fit(len(self))
         return victims
 
     def forget(self, name: Hashable) -> None:
-        if name in self._window:
-            cost = self._window.pop(name)
-            self._window_bytes -= cost
-        elif name in self._protected:
-            cost = self._protected.pop(name)
-            self._protected_bytes -= cost
-        else:
-            cost = self._probation.pop(name, 0)
-        self.used_bytes -= cost
+        place = self._places.pop(name, None)
+        if place is not None:
+            place.chain.remove(place)
 
     def __len__(self) -> int:
         return len(self._window) + len(self._probation) + len(self._protected)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._protected or name in self._probation or name in self._window
+        return name in self._places
 
     def __repr__(self) -> str:
         parts = f"{len(self._window)} window, {len(self._probation)} probation, {len(self._protected)} protected"
         return f"<TinyLFU {parts}, {self.used_bytes}/{self.budget_bytes} bytes>"
 
     def check(self) -> None:
-        names = list(chain(self._window, self._probation, self._protected))
-        assert len(names) == len(set(names)), "a name in two segments"  # noqa: S101
-        assert self._window_bytes == sum(self._window.values()) <= self._window_share  # noqa: S101
-        assert self._protected_bytes == sum(self._protected.values()) <= self._protected_share  # noqa: S101
-        assert self.used_bytes == (  # noqa: S101
-            self._window_bytes + self._protected_bytes + sum(self._probation.values())
-        )
+        segments = (self._window, self._probation, self._protected)
+        for segment in segments:
+            segment.check()
+        places = [place for segment in segments for place in segment]
+        assert len(places) == len(self._places), "a name in two segments"  # noqa: S101
+        assert {place.name: place for place in places} == dict(self._places)  # noqa: S101
+        assert self._window.bytes <= self._window_share  # noqa: S101
+        assert self._protected.bytes <= self._protected_share  # noqa: S101
         assert self.used_bytes <= self.budget_bytes  # noqa: S101
 
-    def _protect(self, name: Hashable, cost_bytes: int) -> None:
+    def _protect(self, place: Place) -> None:
         """To the warm end of the protected segment; who has no room there is on probation again."""
-        self._protected[name] = cost_bytes
-        self._protected_bytes += cost_bytes
-        while self._protected_bytes > self._protected_share:
-            demoted, cost = self._protected.popitem(last=False)
-            self._protected_bytes -= cost
-            self._probation[demoted] = cost
+        protected = self._protected
+        protected.add(place)
+        while protected.bytes > self._protected_share:
+            self._probation.add(protected.pop())
 
-    def _reprice(self, name: Hashable, cost_bytes: int, victims: list[Hashable]) -> None:
+    def _reprice(self, place: Place, cost_bytes: int, victims: list[Hashable]) -> None:
         """A known name at its new cost. It contests nothing: its place is its own."""
-        segment = next(each for each in (self._protected, self._probation, self._window) if name in each)
-        more = cost_bytes - segment[name]
-        if more <= 0:
-            segment[name] = cost_bytes
-            self.used_bytes += more
-            self._window_bytes += more if segment is self._window else 0
-            self._protected_bytes += more if segment is self._protected else 0
+        segment = place.chain
+        if cost_bytes <= place.cost_bytes:
+            segment.reprice(place, cost_bytes)
             return
-        self.forget(name)
+        segment.remove(place)
         self._make_room(self.used_bytes + cost_bytes - self.budget_bytes, victims)
-        self.used_bytes += cost_bytes
+        place.cost_bytes = cost_bytes
         if segment is self._protected:
-            self._protect(name, cost_bytes)
+            self._protect(place)
         elif segment is self._window and cost_bytes <= self._window_share:
-            self._window[name] = cost_bytes
-            self._window_bytes += cost_bytes
+            segment.add(place)
             self._settle(victims)
         else:
-            self._probation[name] = cost_bytes
+            self._probation.add(place)
 
     def _settle(self, victims: list[Hashable]) -> None:
         """Nobody is in the window above its share, nor anybody above the budget."""
-        while self._window_bytes > self._window_share:
-            candidate, cost = self._window.popitem(last=False)
-            self._window_bytes -= cost
+        window = self._window
+        while window.bytes > self._window_share:
             missing = self.used_bytes - self.budget_bytes
-            if self._wins(candidate, missing):
+            candidate = window.pop()
+            if self._wins(candidate.name, missing):
                 self._make_room(missing, victims)
-                self._probation[candidate] = cost
+                self._probation.add(candidate)
             else:
-                self.used_bytes -= cost
-                victims.append(candidate)
+                del self._places[candidate.name]
+                victims.append(candidate.name)
         # The window had not reached its share yet, and the main part gives back what it had borrowed.
         self._make_room(self.used_bytes - self.budget_bytes, victims)
 
@@ -166,11 +157,11 @@ class TinyLFU:
         frequency = self._sketch.estimate(candidate)
         looks = _LOOKS
         for segment in (self._probation, self._protected, self._window):
-            for victim, cost in segment.items():
-                frequency -= self._sketch.estimate(victim)
+            for victim in segment:
+                frequency -= self._sketch.estimate(victim.name)
                 if frequency <= 0:
                     return False
-                missing_bytes -= cost
+                missing_bytes -= victim.cost_bytes
                 looks -= 1
                 if missing_bytes <= 0 or not looks:
                     return True
@@ -179,14 +170,8 @@ class TinyLFU:
     def _make_room(self, missing_bytes: int, victims: list[Hashable]) -> None:
         """The coldest leave until so many bytes are free."""
         while missing_bytes > 0:
-            if self._probation:
-                name, cost = self._probation.popitem(last=False)
-            elif self._protected:
-                name, cost = self._protected.popitem(last=False)
-                self._protected_bytes -= cost
-            else:
-                name, cost = self._window.popitem(last=False)
-                self._window_bytes -= cost
-            self.used_bytes -= cost
-            missing_bytes -= cost
-            victims.append(name)
+            segment = next(each for each in (self._probation, self._protected, self._window) if len(each))
+            coldest = segment.pop()
+            del self._places[coldest.name]
+            missing_bytes -= coldest.cost_bytes
+            victims.append(coldest.name)

