@@ -28,6 +28,8 @@ help:
 	@echo "make bench        beside nginx and Varnish, a quarter of an hour; ARGS=--quick or --full for less or more"
 	@echo "make bench-report what that found: into docs/performance.md, with plots"
 	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
+	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker"
+	@echo "make torture      kills, bit rot and full disks over the disk level, for longer"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
 	@echo "make clean        remove what these commands made"
@@ -74,6 +76,14 @@ consistency: PURGES ?= 2000
 consistency: SEED ?= 1
 consistency: $(TEST)
 	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) $(ARGS)
+
+# Kills, bit rot and full disks, for longer than a test run has time. About ten minutes.
+.PHONY: torture
+torture: KILLS ?= 500
+torture: FLIPS ?= 2000
+torture: SEED ?= 1
+torture: $(TEST)
+	@$(BIN)/python -m tests.torture.disk --kills $(KILLS) --flips $(FLIPS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(SUITE)/node_modules build dist *.egg-info

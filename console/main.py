@@ -64,7 +64,8 @@ def serve(
         str | None, typer.Option(metavar="HOST:PORT", help="The admin port.  [default: 127.0.0.1:8081]")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="DIR", help="The node's directory.  [default: in the user's state directory]")
+        str | None,
+        typer.Option(metavar="DIR", help="Keeps what it stores here, through restarts.  [default: in memory only]"),
     ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="As Via and Cache-Status call it.  [default: seawall-PORT]")

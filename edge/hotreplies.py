@@ -20,40 +20,45 @@ _NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
 class Replies:
     """The heads of hits as this node words them."""
 
-    __slots__ = ("_member", "_own", "_via")
+    __slots__ = ("_head", "_member", "_via", "rest")
 
     def __init__(self, node: str) -> None:
         self._via = f"1.1 {pseudonym(node)}"
         self._member = cache_status(node, hit=True, ttl=0.0)[:-1]  # all but the number of seconds
-        self._own = _trace([self._via], [self._member])
-        """Between Age and the seconds of freshness, and behind them, where no other cache has been on the way."""
+        trace = _trace([self._via], [self._member])
+        # Behind the stored fields, where no other cache has been on the way.
+        self.rest = b"Age: %d" + trace + b"Content-Length: %d\r\n\r\n"
+        """To a GET, with places for age, freshness and length."""
+        self._head = b"Content-Length: %d\r\nAge: %d" + trace + b"\r\n"
 
-    def get(self, entry: Entry, age: int, ttl: int, body_bytes: int) -> bytes:
-        """To a GET."""
-        before, behind = self._trace(entry) if entry.kind.traced else self._own
-        return b"%b%bAge: %d%b%d%bContent-Length: %d\r\n\r\n" % (
-            entry.kind.line or b"", _shown(entry), age, before, ttl, behind, body_bytes
-        )  # fmt: skip
+    def get(self, entry: Entry, age: int, ttl: int, shown_bytes: int, body_bytes: int) -> bytes:
+        """To a GET. As all of them only for an entry with a `kind.line`; `shown_bytes` as of Entry.span."""
+        kind = entry.kind
+        fields: bytes = entry.fields  # type: ignore[assignment]
+        line: bytes = kind.line  # type: ignore[assignment]
+        rest = b"Age: %d" + self._trace(entry) + b"Content-Length: %d\r\n\r\n" if kind.traced else self.rest
+        return b"".join((line, fields[:shown_bytes], rest % (age, ttl, body_bytes)))
 
-    def head(self, entry: Entry, age: int, ttl: int, body_bytes: int) -> bytes:
+    def head(self, entry: Entry, age: int, ttl: int, shown_bytes: int, body_bytes: int) -> bytes:
         """To a HEAD: the length stands where `present` put it."""
-        before, behind = self._trace(entry) if entry.kind.traced else self._own
-        return b"%b%bContent-Length: %d\r\nAge: %d%b%d%b\r\n" % (
-            entry.kind.line or b"", _shown(entry), body_bytes, age, before, ttl, behind
-        )  # fmt: skip
+        fields: bytes = entry.fields  # type: ignore[assignment]
+        line: bytes = entry.kind.line  # type: ignore[assignment]
+        rest = b"Content-Length: %d\r\nAge: %d" + self._trace(entry) + b"\r\n" if entry.kind.traced else self._head
+        return b"".join((line, fields[:shown_bytes], rest % (body_bytes, age, ttl)))
 
-    def unchanged(self, entry: Entry, age: int, ttl: int) -> bytes:
+    def unchanged(self, entry: Entry, age: int, ttl: int, shown_bytes: int) -> bytes:
         """304, to either."""
-        before, behind = self._trace(entry) if entry.kind.traced else self._own
+        fields: bytes = entry.fields  # type: ignore[assignment]
         drop = not_in_304(entry.headers)
         kept = [
             line
-            for line in _shown(entry).split(b"\r\n")
+            for line in fields[:shown_bytes].split(b"\r\n")
             if line.partition(b":")[0].decode("latin-1").lower() not in drop
         ]
-        return b"%b%bAge: %d%b%d%b\r\n" % (_NOT_MODIFIED, b"\r\n".join(kept), age, before, ttl, behind)
+        rest = (b"Age: %d" + self._trace(entry) + b"\r\n") % (age, ttl)
+        return b"".join((b"HTTP/1.1 304 Not Modified\r\n", b"\r\n".join(kept), rest))
 
-    def _trace(self, entry: Entry) -> tuple[bytes, bytes]:
+    def _trace(self, entry: Entry) -> bytes:
         fields = entry.headers
         return _trace(
             [*fields.getall("via", ()), self._via],
@@ -62,16 +67,11 @@ class Replies:
         )
 
 
-def _shown(entry: Entry) -> bytes:
-    """The lines that go out as they are, each with its end."""
-    octets: bytes = entry.fields  # type: ignore[assignment]  # who asks has seen that there is a `kind.line`
-    return octets[: octets.index(b"\r\n\r\n") + 2]
-
-
-def _trace(via: list[str], status: list[str], x_cache: list[str] | tuple[()] = ()) -> tuple[bytes, bytes]:
-    before = f"\r\nVia: {', '.join(via)}\r\nCache-Status: {', '.join(status)}"
-    behind = f"\r\nX-Cache: {', '.join([*x_cache, 'HIT'])}\r\n"
-    return before.encode("latin-1"), behind.encode("latin-1")
+def _trace(via: list[str], status: list[str], x_cache: list[str] | tuple[()] = ()) -> bytes:
+    """From behind Age to the end of X-Cache, with a place for the seconds of freshness."""
+    before = f"\r\nVia: {', '.join(via)}\r\nCache-Status: {', '.join(status)}".replace("%", "%%")
+    behind = f"\r\nX-Cache: {', '.join([*x_cache, 'HIT'])}\r\n".replace("%", "%%")
+    return f"{before}%d{behind}".encode("latin-1")
 
 
 def opaque_tag(fields: Headers) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from seawall.store.stored import Stored
 
 if TYPE_CHECKING:
     from seawall.flight.lease import Leases
+    from seawall.store.disk import DiskLevel
 
 DISK = "cache"
 LEASES = "leases"
@@ -43,6 +45,7 @@ class Lower:
     levels: list[Level]
     kept: Stamp
     leases: Leases | None
+    disk: DiskLevel | None
 
 
 async def open_lower(
@@ -54,6 +57,7 @@ async def open_lower(
     lower: list[Level] = []
     kept = Stamp()
     leases: Leases | None = None
+    disk: DiskLevel | None = None
     if store.disk is not None:
         # Imported here, like Redis: a node that has memory only needs neither.
         from seawall.store.disk import open_disk
@@ -84,17 +88,27 @@ async def open_lower(
 
         with suppress(OSError):  # everybody goes alone then, to a level that is down too
             leases = FileLeases(data_directory(node.data, name, os.environ) / LEASES)
-    return Lower(lower, kept, leases)
+    return Lower(lower, kept, leases, disk)
 
 
 def levels_of(
-    store: schema.Store, memory: MemoryStore, lower: Sequence[Level], standing: Standing, now: Callable[[], float]
+    store: schema.Store,
+    memory: MemoryStore,
+    lower: Sequence[Level],
+    standing: Standing,
+    now: Callable[[], float],
+    shared_disk: DiskLevel | None = None,
 ) -> Levels:
-    """Memory over these, held against the orders of this node."""
+    """Memory over these, held against the orders of this node. `shared_disk`: other workers write to it too."""
     applied = standing.applied
 
     def stamp() -> Stamp:
-        return Stamp(applied.journal, applied.number, applied.generation)
+        generation = applied.generation
+        if shared_disk is not None:
+            # One that lost orders has said so to the disk that all of them share. What the others store is none the
+            # worse for it, but must not look older than that.
+            generation = max(generation, shared_disk.stamp.generation)
+        return Stamp(applied.journal, applied.number, generation)
 
     def survived(stamp: Stamp, item: Stored) -> bool:
         if stamp.journal != applied.journal:
@@ -102,6 +116,13 @@ def levels_of(
             return item.entry.invalidated
         return not applied.overtakes(Mark(applied.generation, stamp.number), item.key, item.entry.tags)
 
-    if store.redis is None:
-        return Levels(memory, lower, now=now, stamp=stamp, survived=survived)
-    return Levels(memory, lower, now=now, stamp=stamp, survived=survived, shared_seconds=store.redis.memory_ttl)
+    return Levels(
+        memory,
+        lower,
+        now=now,
+        stamp=stamp,
+        survived=survived,
+        trusted=lambda: not standing.fenced(),
+        shared_seconds=math.inf if store.redis is None else store.redis.memory_ttl,
+        several=shared_disk is not None,
+    )

@@ -8,6 +8,7 @@ What a role adds stands in its own package; where its upstreams are is the one t
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ import uvloop
 from roles.adminport import OpenAdmin, Who, host_names, open_admin, open_metrics, who_may_ask
 from roles.collector import tame
 from roles.levels import levels_of, most_in_memory, open_lower
+from roles.news import News
 from roles.post import Post
 from roles.purging import allowed_to_purge, nodes_secret, open_service, standing_of
 from roles.rules import rules_for
@@ -26,10 +28,12 @@ from roles.ways import ways_of, wire_of
 from roles.wiring import limits_for, router_for
 from seawall.admin.view import NotReady, Readiness, Ready
 from seawall.clock import SystemClock
+from seawall.config.places import data_directory
 from seawall.config.schema import Topology
 from seawall.downstream.server import Front, Server
 from seawall.engine.engine import Engine
 from seawall.engine.grounds import Grounds
+from seawall.engine.invalidation import Invalidator
 from seawall.engine.peers import Peers
 from seawall.engine.popular import Popular
 from seawall.engine.popularity import Popularity
@@ -106,7 +110,9 @@ class CachingNode:
         memory = MemoryStore(levels.memory.size, levels.memory.eviction)
         lower = await open_lower(topology, self.name, memory, secret, clock.now)
         standing = standing_of(topology, self.name, lower.kept, post)
-        self._store = store = levels_of(levels, memory, lower.levels, standing, clock.now)
+        self._store = store = levels_of(
+            levels, memory, lower.levels, standing, clock.now, lower.disk if settings.workers > 1 else None
+        )
         async with AsyncExitStack() as parts:
             parts.push_async_callback(store.close, FLUSH_SECONDS)
             log = self._open_log()
@@ -139,6 +145,8 @@ class CachingNode:
             service = await open_service(topology, self.name, standing, engine.purger, secret, wire, post)
             # What the workers of a node share is counted by the first of them.
             engine.purger.counts_below = post is None or post.worker == 0
+            if post is not None and settings.workers > 1:
+                parts.callback(self._hear_news(engine.invalidator, post).close)
             who = who_may_ask(topology, self.name, secret, *(() if post is None else (post.token,)))
             handler = with_purge(engine.handle, service, allowed_to_purge(topology, who.tokens))
             self._server = server = Server(handler, limits=limits_for(topology.limits), name=self.name, clock=clock)
@@ -171,6 +179,12 @@ class CachingNode:
                 # After the last reply, before the admin port: feeds keep its connections.
                 await service.close()
         events.info("node.stopped")
+
+    def _hear_news(self, invalidator: Invalidator, post: Post) -> News:
+        directory = data_directory(self._settings.data, self.name, os.environ)
+        news = News(directory, post.worker, self._settings.workers, invalidator.invalidate)
+        invalidator.tell = news.tell
+        return news
 
     def _listen_to_signals(self, log: AccessLog | None) -> None:
         loop = asyncio.get_running_loop()

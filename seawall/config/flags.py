@@ -8,7 +8,7 @@ from seawall.config.kinds import NAME, Kind, Listen, Text, Url, read_item
 from seawall.config.located import Scalar
 from seawall.config.problems import NOWHERE, ConfigError, Reading
 from seawall.config.roles import Role
-from seawall.config.schema import WORKERS, Node, Origin, Source, Topology
+from seawall.config.schema import WORKERS, Disk, Node, Origin, Source, Store, Topology
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def from_flags(
     """One node named `name` on the origin `origin`. Raises ConfigError with all problems.
 
     Without a name it is called after its port: two on one machine, one behind the other, must not take
-    each other for themselves (CDN-Loop, RFC 8586).
+    each other for themselves (CDN-Loop, RFC 8586). Who names a directory for it wants what it stores to be there.
     """
     reading = Reading(COMMAND_LINE)
     url = _read(Url(), origin_url, "--origin", reading)
@@ -39,6 +39,7 @@ def from_flags(
     return Topology(
         origins={"origin": Origin(name="origin", url=url)},
         nodes={called: node},
+        store=Store() if place is None else Store(disk=Disk()),
         source=Source(COMMAND_LINE, {}),
     )
 

@@ -256,7 +256,11 @@ class Connection(asyncio.Protocol):
         if state is _IDLE or state is _HEAD:
             front = self._front
             if front is not None and state is _IDLE and not self._pending:
-                taken = front(data, self)
+                try:
+                    taken = front(data, self)
+                except Exception:
+                    self._server.front_failed(self)
+                    return
                 if taken:
                     if self._state is _IDLE:
                         # What _arm does, without a look at a timer that is early enough: 0.2 us for 0.5.
@@ -418,6 +422,10 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
 
+    def without_front(self) -> None:
+        """From now on everything is parsed."""
+        self._front = None
+
     # ---- the front's side -----------------------------------------------------------------------------------
 
     def pour(
@@ -507,7 +515,11 @@ class Connection(asyncio.Protocol):
             if front is not None:
                 pending = bytes(pending)
                 self._pending = b""  # a pour that ends at once comes by here again
-                taken = front(pending, self)
+                try:
+                    taken = front(pending, self)
+                except Exception:
+                    self._server.front_failed(self)
+                    return
                 if taken:
                     if self._state is _IDLE:
                         self._arm(_WAIT_IDLE, limits.idle_timeout)

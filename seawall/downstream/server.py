@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl as tls
 from collections import Counter
@@ -20,6 +21,8 @@ from seawall.downstream.exchange import Handler
 from seawall.downstream.limits import Limits as Limits
 from seawall.http.bad import Bad
 from seawall.http.dates import format_date
+
+log = logging.getLogger("seawall.downstream")
 
 Front = Callable[[bytes, Connection], int]
 
@@ -56,7 +59,7 @@ class Server:
         self.front: Front | None = None
         self.accepted = 0
         self.open = 0
-        self.requests = 0
+        self.requests = 0  # that the handler was given
         self.client_aborts = 0
         self.bad_requests: Counter[int] = Counter()
         self.timeouts: Counter[str] = Counter()
@@ -160,6 +163,15 @@ class Server:
         self._connections.discard(connection)
         if not self._connections:
             self._quiet.set()
+
+    def front_failed(self, connection: Connection) -> None:
+        """A fault of ours, in the middle of what may have been written. This connection ends, as nobody knows how far
+        its reply came; all others, and those to come, are answered without a front: slower, and not wrong."""
+        log.exception("the front failed; everything is answered without it from now on")
+        self.front = None
+        for each in self._connections:
+            each.without_front()
+        connection.cut()
 
     def adopt(self, task: asyncio.Task[None]) -> None:
         """A request's task; it outlives its connection by the time its handler needs to let go."""

@@ -193,6 +193,11 @@ class Engine:
         )
 
     @property
+    def invalidator(self) -> Invalidator:
+        """How what an unsafe request has changed becomes stale, here and at other processes of this node."""
+        return self._invalidator
+
+    @property
     def key_of(self) -> Callable[[RequestHead], tuple[str, str] | None]:
         """The URL as it is keyed and the primary key, of what a request would ask; None where no route takes it."""
         return self._key_of

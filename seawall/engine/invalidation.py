@@ -17,9 +17,12 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Invalidator:
-    """Marks as stale what an unsafe request has changed. `key_of` names what a request would ask."""
+    """Marks as stale what an unsafe request has changed. `key_of` names what a request would ask.
 
-    __slots__ = ("_flights", "_key_of", "_store")
+    `tell` is told of it, where other processes answer for the same node.
+    """
+
+    __slots__ = ("_flights", "_key_of", "_store", "tell")
 
     def __init__(
         self,
@@ -30,32 +33,46 @@ class Invalidator:
         self._key_of = key_of
         self._store = store
         self._flights = flights
+        self.tell: Callable[[Names], None] | None = None
 
     def after(self, request: RequestHead, reply: ResponseHead) -> None:
         """Applies what this reply to this request invalidates. Nothing for safe methods and for errors."""
         if request.method in SAFE:
             return
+        urls: dict[str, None] = {}
         for url in invalidates(request, reply):
-            self._url(request, url)
-        for group in invalidated_groups(request, reply):
-            for item in self._store.memory.tags.tagged(group):
-                self._store.memory.refresh(item, invalidated(item.entry))
-            self._store.forget(Names(tags=(group,)), How.INVALIDATE, None)
+            urls.update(dict.fromkeys(self._keyed(request, url)))
+        names = Names(urls=tuple(urls), tags=invalidated_groups(request, reply))
+        if names.urls or names.tags:
+            self.invalidate(names)
+            if self.tell is not None:
+                self.tell(names)
 
-    def _url(self, request: RequestHead, url: str) -> None:
+    def invalidate(self, names: Names) -> None:
+        """What these URLs, as they are keyed, and tags name is stale on every level, and not to be stored where it is
+        just being fetched."""
+        memory = self._store.memory
+        for url in names.urls:
+            for key in memory.keys_of(url):
+                memory.change(key, invalidated)
+        for tag in names.tags:
+            for item in memory.tags.tagged(tag):
+                memory.refresh(item, invalidated(item.entry))
+        self._store.forget(names, How.INVALIDATE, None)
+        if names.urls:
+            self._flights.overtake(lambda key: any(_is_of(key, url) for url in names.urls))
+
+    def _keyed(self, request: RequestHead, url: str) -> tuple[str, ...]:
+        """The URLs under which what answers for this one is stored."""
         parts = urlsplit(url)
         target = url[len(f"{parts.scheme}://{parts.netloc}") :] or "/"
         asked = RequestHead("GET", request.scheme, request.authority, target, request.headers)
         names = self._key_of(asked)
         if names is None:
-            return
+            return ()
         keyed_url, answering = names
         # `answering` is another URL's key where No-Vary-Search says that it answers for this one.
-        for key in {*self._store.memory.keys_of(keyed_url), answering}:
-            self._store.memory.change(key, invalidated)
-        answering_url = answering.partition("\n")[0]
-        self._store.forget(Names(urls=(keyed_url, answering_url)), How.INVALIDATE, None)
-        self._flights.overtake(lambda key: _is_of(key, keyed_url) or _is_of(key, answering_url))
+        return keyed_url, answering.partition("\n")[0]
 
 
 def _is_of(key: Hashable, url: str) -> bool:

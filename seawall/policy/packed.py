@@ -39,13 +39,14 @@ _SHARED = 1024
 
 
 class Packed:
-    """The octets of a head, and how they may be used. `plain`: the first part goes out as it is. `traced`: the
-    second part begins with fields that a reply joins its own member to."""
+    """The octets of a head, and how they may be used. `plain`: the first part, which is `shown_bytes` long, goes out as
+    it is. `traced`: the second part begins with fields that a reply joins its own member to."""
 
-    __slots__ = ("octets", "plain", "traced")
+    __slots__ = ("octets", "plain", "shown_bytes", "traced")
 
-    def __init__(self, octets: bytes, *, plain: bool, traced: bool) -> None:
+    def __init__(self, octets: bytes, shown_bytes: int, *, plain: bool, traced: bool) -> None:
         self.octets = octets
+        self.shown_bytes = shown_bytes
         self.plain = plain
         self.traced = traced
 
@@ -77,7 +78,7 @@ def pack(fields: Headers) -> Packed | None:
         octets = text.encode("latin-1")
     except UnicodeEncodeError:
         return None
-    return Packed(_shared(octets), plain=plain and not odd, traced=bool(traced))
+    return Packed(_shared(octets), sum(map(len, shown)), plain=plain and not odd, traced=bool(traced))
 
 
 def unpack(octets: bytes) -> Headers:

@@ -113,6 +113,11 @@ class Behind:
         return self._waiting_bytes
 
     @property
+    def resetting(self) -> bool:
+        """Is it still to be told that orders were lost? Looks at everything that waits."""
+        return any(isinstance(given.op, Reset) for given in (*self._under_way, *self._waiting.values()))
+
+    @property
     def down(self) -> bool:
         """Did the last thing that was read or written fail?"""
         return self._unread or self._unwritten

@@ -21,6 +21,8 @@ from seawall.store.stored import Stored, stored
 
 # A level that does not say within this time whether it holds something is a miss.
 READ_SECONDS = 1.0
+# A level that follows another journal is told of ours, and then has so long to take it in.
+RESET_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Levels:
     `stamp` is where this process stands in the purge orders; `survived(stamp, item)` whether an object on
     which every order up to `stamp` was carried out is touched by none that came since. `now` is
     seconds since the epoch. `shared_seconds`: how long memory may serve what a shared level holds too. `several`: other
-    processes of this node write to its own levels.
+    processes of this node write to its own levels. `trusted`: is this process up to date with the orders?
     """
 
     def __init__(
@@ -69,15 +71,18 @@ class Levels:
         survived: Callable[[Stamp, Stored], bool] = lambda stamp, item: True,
         shared_seconds: float = math.inf,
         several: bool = False,
+        trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.memory = memory
         self._now = now
         self._stamp = stamp
         self._survived = survived
+        self._trusted = trusted
         self._lower = tuple(Behind(level, renewed=self._renewed, refused=self._refused, stamp=stamp) for level in lower)
         self._shared_seconds = shared_seconds if any(level.shared for level in lower) else math.inf
         self.shared = several or any(level.shared for level in lower)
         self._promotions: dict[str, asyncio.Task[Promoted]] = {}
+        self._reset_at: dict[Behind, float] = {}
         self._epoch = 0
 
     @property
@@ -228,6 +233,8 @@ class Levels:
             # No await from here on: what is held against today's orders must be in memory before the next comes.
             if epoch != self._epoch:
                 left_over, epoch = [], self._epoch
+            if found.stamp.journal != self._stamp().journal:
+                self._bring_up_to_date(behind)
             items = [item for item in found.items if self._survived(found.stamp, item)]
             for item in items:
                 behind.used(item.name)
@@ -243,6 +250,14 @@ class Levels:
                 break
         self._looked_again(key)
         return Promoted(tuple(left_over), epoch) if left_over else NOTHING
+
+    def _bring_up_to_date(self, behind: Behind) -> None:
+        """It follows another journal: restored from a backup, or down when that changed. Ours it would not take."""
+        now = self._now()
+        if self._trusted() and now - self._reset_at.get(behind, -math.inf) >= RESET_SECONDS:
+            self._reset_at[behind] = now
+            if not behind.resetting:
+                behind.reset(self._stamp())
 
     def _is_known(self, item: Stored, others: Sequence[Stored]) -> bool:
         """Does one of the others stand in its place that is as new?"""

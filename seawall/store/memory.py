@@ -3,15 +3,20 @@
 Synchronous, so that a hit can be answered where the octets arrive. Knows no clock and no HTTP beyond
 the entries it is given.
 Invariant: bucket, order and tag index hold exactly the same objects; check() says where they do not.
+
+Nothing here or in what it is made of is ever written anew as a whole (shards.py): with a million objects no put, get
+or touch takes 5 ms, however many others are here. What takes as long as there are objects to it says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from seawall.policy.entry import Entry
 from seawall.store.eviction import words
 from seawall.store.eviction.protocol import Eviction
+from seawall.store.groups import Groups
+from seawall.store.shards import TOP, Shards
 from seawall.store.stored import Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
@@ -26,9 +31,9 @@ class MemoryStore:
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         # Nearly every key has one object, and a tuple around it is 64 bytes.
-        self._buckets: dict[str, Stored | tuple[Stored, ...]] = {}
+        self._buckets: Shards[str, Stored | tuple[Stored, ...]] = Shards()
         # URL to the keys that say more than the URL. Most routes have none, and then this is empty.
-        self._extended: dict[str, set[str]] = {}
+        self._extended: Groups[str] = Groups()
         self._eviction = eviction
         self._order = words.build(eviction, budget_bytes)
         self.tags = TagIndex()
@@ -37,7 +42,7 @@ class MemoryStore:
 
     def get(self, key: str) -> tuple[Stored, ...]:
         """All variants and parts under the key; () where there are none."""
-        found = self._buckets.get(key, ())
+        found = self._buckets.dicts[hash(key) >> TOP].get(key, ())
         return found if isinstance(found, tuple) else (found,)
 
     @property
@@ -46,7 +51,7 @@ class MemoryStore:
         return self._order
 
     @property
-    def buckets(self) -> Mapping[str, Stored | tuple[Stored, ...]]:
+    def buckets(self) -> Shards[str, Stored | tuple[Stored, ...]]:
         """What is stored by key, for who looks at every hit: one object, or several in a tuple. Not to be kept over a
         close()."""
         return self._buckets
@@ -102,18 +107,47 @@ class MemoryStore:
         if item in self.get(item.key):
             self._remove(item)
 
+    def discard_all(self, items: Iterable[Stored]) -> None:
+        """These are gone, those of them that were there. What many have in common is looked up once."""
+        dicts, forget = self._buckets.dicts, self._order.forget
+        leaving: list[Stored] = []
+        for item in items:
+            key = item.key
+            bucket = dicts[hash(key) >> TOP]
+            found = bucket.pop(key, None)
+            if found is item:
+                if "\n" in key:
+                    self._unextend(key)
+            elif found is None:
+                continue
+            else:
+                bucket[key] = found
+                if not isinstance(found, tuple) or item not in found:
+                    continue
+                self._unbucket(item)
+            forget(item.name)
+            leaving.append(item)
+        self.tags.remove_all(leaving)
+
     def keys_of(self, url: str) -> tuple[str, ...]:
         """Every key of a URL: its own, and those that a route extended by headers or cookies."""
         own = (url,) if url in self._buckets else ()
-        return (*own, *self._extended.get(url, ()))
+        return (*own, *self._extended.members(url))
 
     def keys(self) -> Iterator[str]:
         """A snapshot of all keys."""
         return iter(tuple(self._buckets))
 
     def items(self) -> list[Stored]:
-        """A snapshot of everything."""
-        return [item for key in self._buckets for item in self.get(key)]
+        """A snapshot of everything: 0.1 us each."""
+        held: list[Stored] = []
+        for bucket in self._buckets.dicts:
+            for found in bucket.values():
+                if isinstance(found, tuple):
+                    held += found
+                else:
+                    held.append(found)
+        return held
 
     def served(self, names: Sequence[str]) -> list[str]:
         """Those of these names that are here."""
@@ -152,9 +186,9 @@ class MemoryStore:
             assert self._named(item.name) is item, "two objects of one name"  # noqa: S101
         assert self.used_bytes == sum(item.cost_bytes for item in items)  # noqa: S101
         self.tags.check(items)
-        extended = {key for keys in self._extended.values() for key in keys}
-        assert extended == {key for key in self._buckets if "\n" in key}  # noqa: S101
-        assert all(self._extended.values()), "a URL without keys is left over"  # noqa: S101
+        self._extended.check()
+        extended = {key: url for url in self._extended for key in self._extended.members(url)}
+        assert extended == {key: key.partition("\n")[0] for key in self._buckets if "\n" in key}  # noqa: S101
 
     def _take_in(self, item: Stored) -> bool:
         entry = item.entry
@@ -184,29 +218,35 @@ class MemoryStore:
         return next(item for item in self.get(key_of(name)) if item.name == name)
 
     def _file(self, item: Stored) -> None:
-        others = self.get(item.key)
-        self._buckets[item.key] = (*others, item) if others else item
-        url, extended, _ = item.key.partition("\n")
-        if extended:
-            self._extended.setdefault(url, set()).add(item.key)
-        self.tags.add(item, item.entry.tags)
+        key = item.key
+        bucket = self._buckets.dicts[hash(key) >> TOP]
+        others = bucket.get(key, ())
+        if others:
+            bucket[key] = (*others, item) if isinstance(others, tuple) else (others, item)
+        else:
+            bucket[key] = item
+            if "\n" in key:
+                self._extended.add(key.partition("\n")[0], key)
+        self.tags.add(item)
 
     def _unfile(self, item: Stored) -> None:
-        rest = tuple(other for other in self.get(item.key) if other is not item)
-        if rest:
-            self._buckets[item.key] = rest if len(rest) > 1 else rest[0]
+        self._unbucket(item)
+        self.tags.remove(item)
+
+    def _unbucket(self, item: Stored) -> None:
+        key = item.key
+        bucket = self._buckets.dicts[hash(key) >> TOP]
+        found = bucket[key]
+        if isinstance(found, tuple):
+            rest = tuple(other for other in found if other is not item)
+            bucket[key] = rest if len(rest) > 1 else rest[0]
         else:
-            del self._buckets[item.key]
-            self._unextend(item.key)
-        self.tags.remove(item, item.entry.tags)
+            del bucket[key]
+            if "\n" in key:
+                self._unextend(key)
 
     def _unextend(self, key: str) -> None:
-        url, extended, _ = key.partition("\n")
-        if extended:
-            keys = self._extended[url]
-            keys.discard(key)
-            if not keys:
-                del self._extended[url]
+        self._extended.remove(key.partition("\n")[0], key)
 
 
 def supersedes(new: Entry, old: Entry) -> bool:

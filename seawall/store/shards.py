@@ -9,9 +9,9 @@ Knows nothing of what it holds. A cleverer table was not taken: whatever is writ
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, MutableMapping
+from collections.abc import Hashable, Iterator, MutableMapping
 from itertools import chain
-from typing import Generic, TypeVar, cast, overload
+from typing import Generic, TypeVar, overload
 
 SHARDS = 256
 # The uppermost eight bits say which: -128 to 127, all of which are places in a tuple of 256. A dict looks at the lowest
@@ -19,8 +19,8 @@ SHARDS = 256
 # An int below 2**56 is its own hash and has none of these bits: ints would all share one shard.
 TOP = 56
 
-# Rehashing a set of so many takes 0.5 ms; splitting it, 2 ms.
-_MOST_TOGETHER = 8192
+_MOVED = 4
+_LAST = SHARDS - 1
 _MIX = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: addresses and ints are alike in their upper bits
 
 K = TypeVar("K", bound=Hashable)
@@ -44,7 +44,7 @@ class Shards(MutableMapping[K, V]):
     def get(self, key: K, /) -> V | None: ...
     @overload
     def get(self, key: K, /, default: V | T) -> V | T: ...
-    def get(self, key: K, /, default: T | None = None) -> V | T | None:
+    def get(self, key: K, /, default: V | T | None = None) -> V | T | None:
         return self.dicts[hash(key) >> TOP].get(key, default)
 
     def __getitem__(self, key: K) -> V:
@@ -63,10 +63,10 @@ class Shards(MutableMapping[K, V]):
     def pop(self, key: K, /) -> V: ...
     @overload
     def pop(self, key: K, /, default: V | T) -> V | T: ...
-    def pop(self, key: K, /, *default: T) -> V | T:
+    def pop(self, key: K, /, *default: V | T) -> V | T:
         return self.dicts[hash(key) >> TOP].pop(key, *default)
 
-    def setdefault(self, key: K, default: V) -> V:  # type: ignore[override]
+    def setdefault(self, key: K, default: V) -> V:
         return self.dicts[hash(key) >> TOP].setdefault(key, default)
 
     def clear(self) -> None:
@@ -82,39 +82,38 @@ class Shards(MutableMapping[K, V]):
 
 
 class Crowd(Generic[M]):
-    """A set in up to 256 parts: one while it is small."""
+    """A set in 256 parts. It takes over one that has become large, and moves a few of its members with each that comes.
 
-    __slots__ = ("_sets",)
+    Who is in `_together` is in no part yet.
+    """
 
-    def __init__(self, members: Iterable[M] = ()) -> None:
-        self._sets: list[set[M]] = [set(members)]
-        self._split()
+    __slots__ = ("_parts", "_together")
+
+    def __init__(self, members: set[M]) -> None:
+        self._together = members
+        self._parts: tuple[set[M], ...] = tuple(set() for _ in range(SHARDS))
 
     def add(self, member: M) -> None:
-        part = self._part(member)
-        part.add(member)
-        if len(self._sets) == 1:
-            self._split()
+        together, parts = self._together, self._parts
+        together.discard(member)
+        parts[hash(member) * _MIX >> TOP & _LAST].add(member)
+        if together:
+            for _ in range(min(_MOVED, len(together))):
+                mover = together.pop()
+                parts[hash(mover) * _MIX >> TOP & _LAST].add(mover)
 
     def discard(self, member: M) -> None:
-        self._part(member).discard(member)
+        self._together.discard(member)
+        self._parts[hash(member) * _MIX >> TOP & _LAST].discard(member)
 
     def __contains__(self, member: object) -> bool:
-        return member in self._part(cast(M, member))
+        return member in self._together or member in self._parts[hash(member) * _MIX >> TOP & _LAST]
 
     def __len__(self) -> int:
-        return sum(map(len, self._sets))
+        return len(self._together) + sum(map(len, self._parts))
 
     def __iter__(self) -> Iterator[M]:
-        return chain.from_iterable(self._sets)
+        return chain(self._together, *self._parts)
 
-    def _part(self, member: M) -> set[M]:
-        sets = self._sets
-        return sets[0] if len(sets) == 1 else sets[hash(member) * _MIX >> TOP & SHARDS - 1]
-
-    def _split(self) -> None:
-        (together,) = self._sets
-        if len(together) > _MOST_TOGETHER:
-            self._sets = [set() for _ in range(SHARDS)]
-            for member in together:
-                self._part(member).add(member)
+    def __bool__(self) -> bool:
+        return bool(self._together) or any(self._parts)

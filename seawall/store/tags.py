@@ -8,50 +8,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seawall.store.groups import Groups
 from seawall.store.stored import Stored
 
 
 class TagIndex:
-    """Tag to objects. An object may carry any number of tags; policy bounds their octets.
+    """Tag to objects. An object may carry any number of tags; policy bounds their octets."""
 
-    A tag of one object, of which there are often as many as objects, is held without a set: 230 bytes each.
-    """
-
-    __slots__ = ("_tagged",)
+    __slots__ = ("_groups",)
 
     def __init__(self) -> None:
-        self._tagged: dict[str, Stored | set[Stored]] = {}
+        self._groups: Groups[Stored] = Groups()
 
-    def add(self, item: Stored, tags: Iterable[str]) -> None:
-        tagged = self._tagged
-        for tag in tags:
-            others = tagged.setdefault(tag, item)
-            if isinstance(others, set):
-                others.add(item)
-            elif others is not item:
-                tagged[tag] = {others, item}
+    def add(self, item: Stored) -> None:
+        for tag in item.entry.tags:
+            self._groups.add(tag, item)
 
-    def remove(self, item: Stored, tags: Iterable[str]) -> None:
-        tagged = self._tagged
-        for tag in tags:
-            items = tagged.get(tag)
-            if items is item:
-                del tagged[tag]
-            elif isinstance(items, set):
-                items.discard(item)
-                if len(items) == 1:
-                    tagged[tag] = items.pop()
+    def remove(self, item: Stored) -> None:
+        for tag in item.entry.tags:
+            self._groups.remove(tag, item)
+
+    def remove_all(self, items: Iterable[Stored]) -> None:
+        self._groups.remove_all((item, item.entry.tags) for item in items)
 
     def tagged(self, tag: str) -> frozenset[Stored]:
         """The objects that carry exactly this tag."""
-        items = self._tagged.get(tag)
-        if items is None:
-            return frozenset()
-        return frozenset(items) if isinstance(items, set) else frozenset((items,))
+        return frozenset(self._groups.members(tag))
 
     def __len__(self) -> int:
         """How many distinct tags are in use."""
-        return len(self._tagged)
+        return len(self._groups)
 
     def check(self, items: Iterable[Stored]) -> None:
         """Raises AssertionError unless the index says of these objects exactly what their entries say."""
@@ -59,4 +45,5 @@ class TagIndex:
         for item in items:
             for tag in item.entry.tags:
                 expected.setdefault(tag, set()).add(item)
-        assert expected == {tag: set(self.tagged(tag)) for tag in self._tagged}  # noqa: S101
+        self._groups.check()
+        assert expected == {tag: set(self._groups.members(tag)) for tag in self._groups}  # noqa: S101

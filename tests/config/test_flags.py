@@ -13,7 +13,8 @@ def test_flags_mean_one_node_on_one_origin() -> None:
     flags = from_flags("http://127.0.0.1:3000", "127.0.0.1:8080", "127.0.0.1:8081", "d", "one", 1)
     file = parse(
         "origins: {origin: {url: 'http://127.0.0.1:3000'}}\n"
-        "nodes: {one: {role: edge, listen: '127.0.0.1:8080', admin: '127.0.0.1:8081', data: d}}\n",
+        "nodes: {one: {role: edge, listen: '127.0.0.1:8080', admin: '127.0.0.1:8081', data: d}}\n"
+        "store: {disk: {}}\n",
         "t.yaml",
     )
     assert flags == file

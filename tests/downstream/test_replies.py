@@ -456,3 +456,25 @@ async def test_a_front_does_not_write_to_who_does_not_read(serve: Serve) -> None
         for _ in range(answered + 5):
             assert len((await client.hear()).body) == 65536
         client.reset()  # 300,000 requests are still under way
+
+
+async def test_front_that_fails_costs_one_connection_and_is_asked_no_more(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    handler = Recorder()
+    server = await serve(handler)
+    asked: list[bytes] = []
+
+    def front(octets: bytes, connection: Connection) -> int:
+        asked.append(octets)
+        raise RuntimeError("a fault of ours")
+
+    server.front = front
+    async with connected(server) as other, connected(server) as client:
+        await client.send(get("/"))
+        assert await asyncio.wait_for(client.reader.read(), PATIENCE) == b""
+        for _ in range(2):
+            await other.send(get("/"))
+            assert (await other.hear()).body == b"GET / 0"
+    assert (len(asked), len(handler.requests)) == (1, 2)
+    assert "the front failed" in caplog.text

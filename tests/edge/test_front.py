@@ -155,7 +155,8 @@ async def test_a_client_that_has_ended_its_side_gets_its_answer_and_an_end() -> 
         first, second = side.connect(), side.connect()
         assert first.connection is not None
         assert second.connection is not None
-        await slowly(side, first, request("/large"), takes=1)
+        # What is answered last says that it is, although it was read before the end was.
+        await slowly(side, first, request("/large") + request("/small") * 2, takes=1)
         assert first.connection.eof_received()
         while first.connection.state is State.BUSY:
             first.take()
@@ -166,6 +167,7 @@ async def test_a_client_that_has_ended_its_side_gets_its_answer_and_an_end() -> 
         second.close()
         await asyncio.sleep(0)
     assert got[0] == got[1]
+    assert got[0][0].count(b"Connection: close") == 1
     both.check()
 
 

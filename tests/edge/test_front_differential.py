@@ -385,6 +385,52 @@ async def test_purges_and_refreshes_between_hits() -> None:
     both.check()
 
 
+async def test_a_known_block_does_not_complete_a_host() -> None:
+    both = city()
+    both.keep("/", host="a")
+    for _ in range(3):
+        await both.same(request("/", host="a"))
+        for line in (
+            "GET .example/plain",
+            "GET  /",
+            "GET",
+            "GET ",
+            "HEAD.example/plain",
+            "GETX/",
+            "GET\t/",
+            "HEAD ",
+            "/",
+        ):
+            await both.same(f"{line} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            await both.same(f"{line} HTTP/1.1\r\nX: y HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    both.check()
+    assert both.answered == 3
+
+
+async def test_the_origins_word_about_queries_outranks_what_stands_under_the_very_url() -> None:
+    both = twins()
+    both.keep("/kept/search?a=1&utm=1", body=(b"from before it was said",))
+    target = "/kept/search?a=1&utm=1"
+    assert b"from before" in (await both.same(request(target), request(target))).octets
+    await both.same(request("/kept/search?a=1&utm=2"))
+    assert b"from before" not in (await both.same(request(target), request(target))).octets
+    both.check()
+    assert both.answered == 2
+
+
+async def test_of_variants_that_may_both_be_meant_the_engine_chooses() -> None:
+    both = twins()
+    wanted = "de-AT, de;q=0.9"
+    both.keep("/x", ("Content-Language", "de"), varied=GERMAN, body=(b"newer",))
+    both.keep(
+        "/x", ("Content-Language", "de"), varied=(("accept-language", wanted.lower()),), body=(b"older",), age=99.0
+    )
+    for _ in range(3):
+        await both.same(request("/x", f"Accept-Language: {wanted}"))
+        await both.same(request("/x", "Accept-Language: de"))
+    both.check()
+
+
 async def test_lines_of_one_block_under_other_targets_and_hosts() -> None:
     both = city()
     for host in ("a.example", "b.example", "a.example:8080", "A.EXAMPLE"):

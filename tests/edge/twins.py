@@ -311,7 +311,8 @@ class Twins:
         assert hot.log.records == plain.log.records
         assert hot.order() == plain.order()
         assert hot.popularity._counts == plain.popularity._counts
-        assert hot.server.requests == plain.server.requests
+        assert hot.engine._uses._young == plain.engine._uses._young
+        assert hot.server.requests + self.answered == plain.server.requests
         assert hot.server.bad_requests == plain.server.bad_requests
         for side in self.sides:
             side.store.check()

@@ -422,12 +422,12 @@ async def test_levels_that_others_share_do_not_count_as_this_nodes(level: Script
 
 async def test_reset_reaches_every_level(house: House, level: ScriptedLevel) -> None:
     level.holds(item())
-    house.levels.reset(Stamp("j", 9, 1))
+    house.levels.reset(Stamp("", 9, 1))
     promoted = await house.levels.promote(KEY)
     assert promoted == NOTHING
     assert [one.entry.invalidated for one in house.levels.get(KEY)] == [True]
     await house.quiet()
-    assert (level.done(Reset), level.stamp) == (1, Stamp("j", 9, 1))
+    assert (level.done(Reset), level.stamp) == (1, Stamp("", 9, 1))
 
 
 # --- with a level that others write to ---
@@ -574,4 +574,14 @@ async def test_spool_is_the_first_levels_that_takes_one_and_is_up(level: Scripte
     assert house.levels.spool() is second.spools[1]
     await house.levels.promote(KEY)
     assert house.levels.spool() is level.spools[1]
+    await house.levels.close(1)
+
+
+async def test_level_of_another_journal_is_told_of_ours_once(level: ScriptedLevel) -> None:
+    level.stamp = Stamp("older", 40)
+    house = House(level)
+    for _ in range(3):
+        await house.levels.promote(KEY)
+    await house.quiet()
+    assert (level.done(Reset), level.stamp.journal) == (1, "")
     await house.levels.close(1)

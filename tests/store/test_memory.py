@@ -152,6 +152,21 @@ def test_next_version_takes_the_place_of_the_last_one_even_when_nobody_may_be_se
     store.check()
 
 
+def test_discard_all_leaves_what_has_come_in_their_place() -> None:
+    store = MemoryStore(1 << 20)
+    old, other = item("k", tags=("t",)), item("k", varied=(("a", "1"),), tags=("t",))
+    alone = item("l\ncookie:1", tags=("t",))
+    for each in (old, other, alone):
+        store.put(each)
+    new = item("k", tags=("t",))
+    store.put(new)
+    store.discard_all([old, other, alone, item("never there")])
+    assert store.items() == [new]
+    assert store.tags.tagged("t") == {new}
+    assert store.keys_of("l") == ()
+    store.check()
+
+
 def test_what_could_not_be_refreshed_is_gone_because_it_is_no_longer_true() -> None:
     store = MemoryStore(item("k").cost_bytes, "noeviction")
     old = item("k")
@@ -195,7 +210,7 @@ def test_closed_store_is_empty_and_keeps_its_policy(store: MemoryStore) -> None:
 @given(
     history=st.lists(
         st.tuples(
-            st.sampled_from(["put", "drop", "touch", "refresh", "discard"]),
+            st.sampled_from(["put", "drop", "touch", "refresh", "discard", "discard all"]),
             st.integers(0, 5),
             st.integers(0, 3),
             st.integers(0, 3000),
@@ -221,4 +236,9 @@ def test_index_order_and_buckets_agree_after_any_history(
             store.refresh(items[0], entry(tags=tags, varied=(("a", "9"),)))
         elif items and deed == "discard":
             store.discard(items[0])
+        elif deed == "discard all":
+            left = store.items()
+            leaving = [*items, *left[variant::3], *items]  # some of them twice
+            store.discard_all(leaving)
+            assert set(store.items()) == set(left) - set(leaving)
         store.check()

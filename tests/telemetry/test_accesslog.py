@@ -108,6 +108,18 @@ def test_what_is_written_is_on_disk_after_close(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("style", ["combined", "json"])
+def test_fields_in_their_order_are_as_good_as_a_record(tmp_path: Path, style: str) -> None:
+    """Hits push plain tuples: the line is the same."""
+    path = tmp_path / "access.log"
+    log = access_log(str(path), style, "edge-1", Counters())
+    log.write(RECORD)
+    log.write(tuple(RECORD))
+    log.close()
+    first, second = path.read_bytes().splitlines()
+    assert first == second
+
+
 def test_a_log_that_was_renamed_away_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     log = access_log(str(path), "json", "n", Counters())

@@ -296,3 +296,21 @@ async def test_a_node_of_one_process_has_no_keeper(tmp_path: Path) -> None:
         assert pids(town, "edge-ams") == {}
         assert "workers" not in (await town.ask("edge-ams", "/v1/stats")).document
         assert not (town.state / "seawall" / "edge-ams" / "worker.0.sock").exists()
+
+
+async def test_what_an_unsafe_request_changed_is_stale_on_every_worker(tmp_path: Path) -> None:
+    async with city(tmp_path, ONE) as town:
+        town.stub.script("/p", ["body=old&max-age=600"])
+        await warm_all(town, "edge-ams", "/p")
+        town.stub.script("/p", ["status=204"])
+        assert (await town.get("edge-ams", "/p", method="POST")).status == 204
+        town.stub.script("/p", ["body=new&max-age=600"])
+        # On a connection each of twenty, so of both workers; news between processes takes a moment.
+        bodies = set()
+
+        async def all_new() -> bool:
+            bodies.clear()
+            bodies.update([(await town.get("edge-ams", "/p")).body for _ in range(20)])
+            return bodies == {b"new"}
+
+        await until(all_new, lambda: f"only the new one, not {bodies}")

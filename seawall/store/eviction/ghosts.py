@@ -22,27 +22,22 @@ class Ghosts:
 
     def __init__(self, span_bytes: int) -> None:
         self.span_bytes = span_bytes
-        self._register = Register(_WIDTH - 8)
+        self._register = Register(span_bytes + 1, _WIDTH - 8)
         self._row = Row(self._register)
 
     def add(self, name: Hashable, cost_bytes: int) -> None:
         """It has left."""
         ghost = hash(name) & _BITS
         row = self._row
-        if ghost in self._register:
-            row.remove(ghost)
-        # At least one, or names that cost nothing would stay for ever.
-        row.add(ghost, max(1, cost_bytes))
+        self._take(ghost)
+        # At least one, or names that cost nothing would stay for ever. One byte beyond the span is as much as many.
+        row.add(ghost, max(1, min(cost_bytes, self.span_bytes + 1)))
         while row.bytes > self.span_bytes:
             row.pop()
 
     def take(self, name: Hashable) -> bool:
         """Is it one of them? Then it is one no more."""
-        ghost = hash(name) & _BITS
-        if ghost not in self._register:
-            return False
-        self._row.remove(ghost)
-        return True
+        return self._take(hash(name) & _BITS)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -52,3 +47,7 @@ class Ghosts:
         self._row.check()
         assert set(self._register) == set(self._row)  # noqa: S101
         assert self._row.bytes <= self.span_bytes  # noqa: S101
+
+    def _take(self, ghost: int) -> bool:
+        record = self._register.take(ghost)
+        return bool(record) and self._row.leave(ghost, record)

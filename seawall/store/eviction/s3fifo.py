@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from seawall.store.eviction.ghosts import Ghosts
-from seawall.store.eviction.rows import USES, Register, Row, cost_of
+from seawall.store.eviction.rows import USES, Register, Row
 from seawall.store.shards import TOP
 
 # Section 4.1 of the paper: 10 % of the space, as many ghosts as the main queue holds, moves on after two uses.
@@ -41,7 +41,7 @@ class S3FIFO:
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self._names = Register()
+        self._names = Register(budget_bytes)
         self._records = self._names.records
         self._small = Row(self._names)
         self._main = Row(self._names)
@@ -64,30 +64,34 @@ class S3FIFO:
     def admit(self, name: Hashable, cost_bytes: int, expires_at: float | None = None) -> list[Hashable] | None:
         if cost_bytes > self.budget_bytes:
             return None
-        known = self._names.get(name)
+        known = self._records[hash(name) >> TOP].get(name)
         row, uses = None, 0
-        if known:
-            row = self._row_of(known)
-            if cost_bytes <= cost_of(known):
+        if known is not None:
+            row = self._main if self._main.holds(known) else self._small
+            if cost_bytes <= self._names.cost_of(known):
                 row.reprice(name, cost_bytes)
                 return []
-            uses = row.remove(name) & USES
+            uses = known & USES
+            self.forget(name)
         elif self._ghosts.take(name):
             row = self._main
         elif not len(self):
             self._crowded = False
         victims: list[Hashable] = []
-        while self._small.bytes + self._main.bytes + cost_bytes > self.budget_bytes:
-            self._evict(victims)
-        if row is None:
-            row = self._entrance()
-        row.add(name, cost_bytes, uses)
+        small, main, most = self._small, self._main, self.budget_bytes - cost_bytes
+        while small.bytes + main.bytes > most:
+            self._crowded = True
+            if main.bytes > self._main_share or not len(small):
+                self._evict_main(victims)
+            else:
+                self._evict_small(victims)
+        (self._entrance() if row is None else row).add(name, cost_bytes, uses)
         return victims
 
     def forget(self, name: Hashable) -> None:
-        known = self._names.get(name)
-        if known:
-            self._row_of(known).remove(name)
+        record = self._records[hash(name) >> TOP].pop(name, 0)
+        if record and not self._main.leave(name, record):
+            self._small.leave(name, record)
 
     def __len__(self) -> int:
         return len(self._small) + len(self._main)
@@ -108,42 +112,31 @@ class S3FIFO:
         assert self.used_bytes <= self.budget_bytes  # noqa: S101
         self._ghosts.check()
 
-    def _row_of(self, record: int) -> Row:
-        return self._main if self._main.holds(record) else self._small
-
     def _entrance(self) -> Row:
         """The queue that a newcomer goes to."""
         overflows = not self._crowded and self._small.bytes >= self._small_share
         return self._main if overflows else self._small
 
-    def _evict(self, victims: list[Hashable]) -> None:
-        self._crowded = True
-        if self._main.bytes > self._main_share or not len(self._small):
-            self._evict_main(victims)
-        else:
-            self._evict_small(victims)
-
     def _evict_small(self, victims: list[Hashable]) -> None:
         """One leaves, and what was used before it moves on; or all of them move on."""
         small, main = self._small, self._main
         for _ in range(MOST_SPARED):
-            if not len(small):
-                return
-            name, record = small.pop()
-            if record & USES < USES_TO_MOVE_ON:
-                self._ghosts.add(name, cost_of(record))
+            name, cost_bytes, uses = small.pop()
+            if uses < USES_TO_MOVE_ON:
+                self._ghosts.add(name, cost_bytes)
                 victims.append(name)
                 return
-            main.add(name, cost_of(record))  # "its access bits are cleared during the move"
+            main.add(name, cost_bytes)  # "its access bits are cleared during the move"
+            if not len(small):
+                return
 
     def _evict_main(self, victims: list[Hashable]) -> None:
         """One leaves; what was used before it goes round again, one use poorer."""
         main = self._main
-        name, record = main.pop()
+        name, cost_bytes, uses = main.pop()
         for _ in range(MOST_SPARED):
-            uses = record & USES
             if not uses:
                 break
-            main.add(name, cost_of(record), uses - 1)
-            name, record = main.pop()
+            main.add(name, cost_bytes, uses - 1)
+            name, cost_bytes, uses = main.pop()
         victims.append(name)

@@ -124,8 +124,6 @@ class Sketch:
         pieces = self._mask + 1 >> _PIECE_BITS
         self._former, self._rows = self._rows, [[_UNMADE] * pieces for _ in range(_ROWS)]
         self._next = 0
-        if pieces <= 2:
-            self._make_next()
 
     def _make_next(self) -> None:
         """One piece of each row."""
