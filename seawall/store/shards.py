@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, MutableMapping
 from itertools import chain
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 SHARDS = 256
 # The uppermost eight bits say which: -128 to 127, all of which are places in a tuple of 256. A dict looks at the lowest
@@ -62,9 +62,9 @@ class Shards(MutableMapping[K, V]):
     @overload
     def pop(self, key: K, /) -> V: ...
     @overload
-    def pop(self, key: K, /, default: V | T) -> V | T: ...
-    def pop(self, key: K, /, *default: V | T) -> V | T:
-        return self.dicts[hash(key) >> TOP].pop(key, *default)
+    def pop(self, key: K, /, default: V | T = ...) -> V | T: ...
+    def pop(self, key: K, /, *default: Any, **named: Any) -> Any:
+        return self.dicts[hash(key) >> TOP].pop(key, *default, **named)
 
     def setdefault(self, key: K, default: V) -> V:
         return self.dicts[hash(key) >> TOP].setdefault(key, default)

@@ -209,8 +209,9 @@ async def test_without_a_lease_nothing_is_served_unasked() -> None:
     assert both.answered == 3
 
 
-async def test_what_another_level_may_know_better_is_not_the_fronts() -> None:
-    both = large(twins())
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
+async def test_what_another_level_may_know_better_is_not_the_fronts(forgetful: bool) -> None:
+    both = large(twins(forgetful=forgetful))
     (item,) = both.hot.store.get("http://a.example/small")
     both.hot.store.put(stored(item.key, item.entry, item.body, look_again_at=NOW + 1))
     for at, answered in ((NOW, 3), (NOW + 0.9, 6), (NOW + 1, 6), (NOW + 2, 6)):

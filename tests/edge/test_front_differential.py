@@ -197,14 +197,15 @@ HEADS = [
 BEHIND = request("/weak") + request("/plain", "Connection: close")
 
 
-def city(rules: Rules = DEFAULT) -> Twins:
-    made = twins(lambda head: rules)
+def city(rules: Rules = DEFAULT, *, forgetful: bool = False) -> Twins:
+    made = twins(lambda head: rules, forgetful=forgetful)
     fill(made)
     return made
 
 
-async def test_every_kind_of_response_to_every_kind_of_request() -> None:
-    both = city()
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
+async def test_every_kind_of_response_to_every_kind_of_request(forgetful: bool) -> None:
+    both = city(forgetful=forgetful)
     for target in both.targets:
         for lines in [(), *((line,) for line in ONE_LINE), *TWO_LINES]:
             for method in ("GET", "HEAD"):
@@ -233,9 +234,10 @@ PLAIN_HITS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
 @pytest.mark.parametrize("target", PLAIN_HITS)
-async def test_a_plain_hit_is_the_fronts_answer(target: str) -> None:
-    both = city()
+async def test_a_plain_hit_is_the_fronts_answer(target: str, forgetful: bool) -> None:
+    both = city(forgetful=forgetful)
     for lines in [(), ("Accept-Encoding: gzip", "Cookie: a=1"), ('If-None-Match: "v1"',), ("Cache-Control: no-cache",)]:
         for method in ("GET", "HEAD"):
             before = both.answered
@@ -244,8 +246,9 @@ async def test_a_plain_hit_is_the_fronts_answer(target: str) -> None:
     both.check()
 
 
-async def test_a_variant_is_the_fronts_answer_to_those_who_select_it() -> None:
-    both = city()
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
+async def test_a_variant_is_the_fronts_answer_to_those_who_select_it(forgetful: bool) -> None:
+    both = city(forgetful=forgetful)
     for target, line, answers in [
         ("/gzip", "Accept-Encoding: gzip", True),
         ("/gzip", "Accept-Encoding: GZIP;q=1", True),
@@ -278,7 +281,8 @@ async def test_what_is_no_plain_hit_is_left_to_the_engine(target: str) -> None:
     assert both.answered == 0
 
 
-async def test_a_pipeline_cut_at_every_octet() -> None:
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
+async def test_a_pipeline_cut_at_every_octet(forgetful: bool) -> None:
     pipeline = b"".join(
         [
             request("/plain"), request("/weak", 'If-None-Match: "v1"'), request("/absent"), request("/joined"),
@@ -286,7 +290,7 @@ async def test_a_pipeline_cut_at_every_octet() -> None:
             request("/plain", "Content-Length: 3"), b"abc", request("/plain"), request("/plain", "Connection: close"),
         ]
     )  # fmt: skip
-    both = city()
+    both = city(forgetful=forgetful)
     await both.same(pipeline)  # from the second time on, what cannot be stored is known not to be
     whole = (await both.same(pipeline)).octets
     for cut in range(1, len(pipeline)):
@@ -296,8 +300,9 @@ async def test_a_pipeline_cut_at_every_octet() -> None:
     assert both.answered > 4 * len(pipeline)
 
 
-async def test_time_goes_on_and_each_second_is_told_alike() -> None:
-    both = twins()
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
+async def test_time_goes_on_and_each_second_is_told_alike(forgetful: bool) -> None:
+    both = twins(forgetful=forgetful)
     both.keep("/fresh", ("Content-Type", "text/html"), age=0.0, left=3.0)
     both.keep("/uneven", age=0.7, left=2.9)
     both.keep("/late", left=1e6)
@@ -310,9 +315,10 @@ async def test_time_goes_on_and_each_second_is_told_alike() -> None:
     assert 3 * 400 < both.answered < 6 * 400  # until they were stale
 
 
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
 @pytest.mark.parametrize("nudge", [-1e-6, -3e-7, 0.0, 3e-7, 1e-6])
-async def test_the_instants_at_which_a_head_changes(nudge: float) -> None:
-    both = twins()
+async def test_the_instants_at_which_a_head_changes(nudge: float, forgetful: bool) -> None:
+    both = twins(forgetful=forgetful)
     both.keep("/x", age=0.0, left=5.0)
     start = both.clock.at
     for second in range(1, 7):
@@ -335,9 +341,10 @@ RULES = {
 }
 
 
+@pytest.mark.parametrize("forgetful", [False, True], ids=["kept", "made once"])
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
-async def test_every_rule_that_a_hit_depends_on(rules: Rules) -> None:
-    both = city(rules)
+async def test_every_rule_that_a_hit_depends_on(rules: Rules, forgetful: bool) -> None:
+    both = city(rules, forgetful=forgetful)
     both.keep("/plain?a=1", ("ETag", '"v1"'))
     for target in ("/plain", "/plain?a=1", "/plain?a=1&b=%20", "/extended", "/gzip", "/stale", "/swr", "/last-second"):
         for lines in [(), *((line,) for line in ONE_LINE)]:

@@ -104,6 +104,13 @@ class Log:
         self.records.append(Record._make(record))
 
 
+class Forgetful(set[str]):
+    """What was hit a moment ago: nothing, however often it was."""
+
+    def __contains__(self, key: object) -> bool:
+        return False
+
+
 class Wire(asyncio.Transport):
     """A transport whose other end is the test. Takes everything at once, unless `narrow` is set."""
 
@@ -330,8 +337,9 @@ def twins(
     limits: Limits | None = None,
     lease: Lease | None = None,
     store_bytes: int = 64 * 1024 * 1024,
+    forgetful: bool = False,
 ) -> Twins:
-    """In a running loop. `rules` as routes give them."""
+    """In a running loop. `rules` as routes give them. `forgetful`: nothing ever becomes hot."""
     clock = Clock()
 
     def side(*, front: bool) -> Side:
@@ -362,6 +370,8 @@ def twins(
         one = Side(server, engine, store, counters, log, popularity)
         if front:
             one.front = Front(engine.grounds(tally), server)
+            if forgetful:
+                one.front._recent = Forgetful()
             server.front = one.front.answer
         return one
 
