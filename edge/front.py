@@ -214,7 +214,7 @@ class Front:
             # Nothing is ready and nothing is kept: what _look, _renew and Replies.get do, in half the time.
             way, noted, entry = mark, self._noting, item.entry
             born_at, fresh_until, shown_bytes = unpack_span(entry.instants, SPAN_AT)
-            if now >= fresh_until or (way.beta and now >= early_from(entry, way.beta)):
+            if now >= fresh_until or now >= item.look_again_at or (way.beta and now >= early_from(entry, way.beta)):
                 return 0
             recent = self._recent
             if len(recent) < RECENT:

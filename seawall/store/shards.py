@@ -62,9 +62,9 @@ class Shards(MutableMapping[K, V]):
     @overload
     def pop(self, key: K, /) -> V: ...
     @overload
-    def pop(self, key: K, /, default: V | T = ...) -> V | T: ...
-    def pop(self, key: K, /, *default: Any, **named: Any) -> Any:
-        return self.dicts[hash(key) >> TOP].pop(key, *default, **named)
+    def pop(self, key: K, default: V | T, /) -> V | T: ...
+    def pop(self, key: K, /, *default: V | T) -> V | T:
+        return self.dicts[hash(key) >> TOP].pop(key, *default)
 
     def setdefault(self, key: K, default: V) -> V:
         return self.dicts[hash(key) >> TOP].setdefault(key, default)

@@ -55,6 +55,7 @@ def fill(city: Twins) -> None:
     keep("/young", html, age=-3.0)
     keep("/ancient", html, age=3e9)
     keep("/last-second", html, left=0.5)
+    keep("/nearly-over", html, left=0.3)  # where early refreshes set in, one is set off
     keep("/swr", html, left=10.0, swr=60.0)
     keep("/must-revalidate", must_revalidate=True)
     keep("/two", etag, ("Content-Encoding", "gzip"), varied=GZIP, body=(b"zipped",))
@@ -346,7 +347,17 @@ RULES = {
 async def test_every_rule_that_a_hit_depends_on(rules: Rules, forgetful: bool) -> None:
     both = city(rules, forgetful=forgetful)
     both.keep("/plain?a=1", ("ETag", '"v1"'))
-    for target in ("/plain", "/plain?a=1", "/plain?a=1&b=%20", "/extended", "/gzip", "/stale", "/swr", "/last-second"):
+    for target in (
+        "/plain",
+        "/plain?a=1",
+        "/plain?a=1&b=%20",
+        "/extended",
+        "/gzip",
+        "/stale",
+        "/swr",
+        "/nearly-over",
+        "/last-second",
+    ):
         for lines in [(), *((line,) for line in ONE_LINE)]:
             await both.same(request(target, *lines))
     both.check()
