@@ -32,7 +32,7 @@ from roles.collector import tame
 from seawall.http.headers import Headers, headers
 from seawall.policy.entry import Entry
 from seawall.store.disk import open_disk
-from seawall.store.level import Level
+from seawall.store.level import Level, Stamp
 from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.store.stored import Stored, stored
@@ -148,10 +148,10 @@ async def of_memory(count: int) -> Figures:
     return figures
 
 
-async def of_level(level: Level, count: int, name: str) -> Figures:
+async def of_level(level: Level, count: int, name: str, stamp: Callable[[], Stamp] = Stamp) -> Figures:
     """Put through memory, written behind, then promoted into a memory that holds nothing."""
     figures, now, shared = Figures(), time.time(), headers(FIELDS)
-    levels = Levels(MemoryStore(16 * MIB), [level], now=time.time)
+    levels = Levels(MemoryStore(16 * MIB), [level], now=time.time, stamp=stamp)
     async with watched(figures):
         began = time.perf_counter()
         for first in range(0, count, AT_A_TIME):
@@ -192,14 +192,24 @@ async def of_level(level: Level, count: int, name: str) -> Figures:
 
 async def of_disk(count: int, directory: Path) -> Figures:
     level = await open_disk(directory, size_bytes=count * 16 * KIB, whole_bytes=32 * MIB)
-    return await of_level(level, count, "disk")
+    return await of_level(level, count, "disk", lambda: level.stamp)
+
+
+def store_of(count: int) -> dict[str, object]:
+    """The section of the topology file."""
+    return {"memory": {"size": "256MiB"}, "disk": {"size": f"{count * 16}KiB"}}
+
+
+async def begin(count: int, directory: Path) -> None:
+    """A node over an empty directory, so that what is stored there later has survived the orders of its journal."""
+    async with city(directory, {NODE: edge()}, store=store_of(count)):
+        pass
 
 
 async def of_restart(count: int, directory: Path) -> Figures:
     """The node's own words: how long until /readyz, and how much of what is fresh is a hit."""
     figures = Figures()
-    store = {"memory": {"size": "256MiB"}, "disk": {"size": f"{count * 16}KiB"}}
-    async with city(directory, {NODE: edge()}, store=store, start=False) as town:
+    async with city(directory, {NODE: edge()}, store=store_of(count), start=False) as town:
         began = time.perf_counter()
         await town.start(NODE)
         await town.ready(NODE)
@@ -250,7 +260,7 @@ async def bench(parts: set[str], in_memory: int, on_disk: int) -> None:
             tell(f"memory, {in_memory:,} objects", await of_memory(in_memory))
         if parts & {"disk", "restart"}:
             data = directory / "state" / "seawall" / NODE  # where the node of the next part looks
-            data.mkdir(mode=0o700, parents=True)
+            await begin(on_disk, directory)
             tell(f"disk, {on_disk:,} objects", await of_disk(on_disk, data / "cache"))
         if "restart" in parts:
             tell("restart", await of_restart(on_disk, directory))

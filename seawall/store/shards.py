@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, MutableMapping
 from itertools import chain
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar, overload
 
 SHARDS = 256
 # The uppermost eight bits say which: -128 to 127, all of which are places in a tuple of 256. A dict looks at the lowest
