@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from edge.errand import Errands
 from edge.hotheads import Asked, Memo
 from edge.hotreplies import Replies, opaque_tag
 from seawall.downstream.connection import Connection
@@ -133,12 +134,12 @@ class Told(NamedTuple):
 
 
 class Front:
-    """Answers plain hits. `answered` only ever grows."""
+    """Answers plain hits, and sets out for plain misses. `answered` only ever grows."""
 
     __slots__ = (
-        "_boottime", "_counters", "_dicts", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note", "_noting",
-        "_now", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules", "_said", "_scheme", "_touch", "_uses",
-        "_ways", "_young", "answered",
+        "_boottime", "_counters", "_dicts", "_errands", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note",
+        "_noting", "_now", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules", "_said", "_scheme",
+        "_touch", "_uses", "_ways", "_young", "answered",
     )  # fmt: skip
 
     def __init__(self, grounds: Grounds, server: Server) -> None:
@@ -162,6 +163,8 @@ class Front:
         self._note = None if grounds.popularity is None else grounds.popularity.note
         self._counters = tally.counters
         self._log = tally.log
+        fetching = grounds.fetching
+        self._errands = None if fetching is None else Errands(grounds, fetching, server, replies)
         self._ways: dict[int, Way] = {}
         self._ring: deque[Hot] = deque()
         self._recent: set[str] = set()
@@ -171,6 +174,11 @@ class Front:
 
     def __repr__(self) -> str:
         return f"<Front answered={self.answered} blocks={len(self._memo)} hot={len(self._ring)}>"
+
+    @property
+    def fetched(self) -> int:
+        """Misses and passes that were answered; only ever grows."""
+        return 0 if self._errands is None else self._errands.answered
 
     def answer(self, octets: bytes, connection: Connection) -> int:
         """Answers plain hits from the first octet on, in one write; how many octets they were. See Server.front.
@@ -201,6 +209,8 @@ class Front:
         key = asked.prefix + line[4:].decode("latin-1")
         item = self._dicts[hash(key) >> TOP].get(key)
         if not isinstance(item, Stored) or self._said:
+            if item is None and self._errands is not None and not self._said:
+                return len(octets) if self._errands.begin(asked, line[4:], key, connection, started, now) else 0
             return self._several(octets, connection, started, now)
         body = item.held
         if not isinstance(body, bytes) or len(body) > WRITE_BYTES:
@@ -302,6 +312,9 @@ class Front:
             found = self._dicts[hash(key) >> TOP].get(key)
             item = found if isinstance(found, Stored) else self._only_match(found, asked, block)
             if item is None:
+                if found is None and wants_body and not told and self._errands is not None and not self._said:
+                    begun = self._errands.begin(asked, line[4:-9], key, connection, started, now)
+                    return end if begun else 0
                 break
             varied = item.entry.varied
             if varied and not self._memo.matches(asked, block, varied):

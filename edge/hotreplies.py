@@ -1,8 +1,8 @@
-"""The head of a hit as octets: what policy's `present` and `add_trace` and the connection's `framed` would have made of
-it together, put together from what is stored ready to go out (policy/packed.py).
+"""The head of a plain reply as octets: what policy's `present` and `add_trace` and the connection's `framed` would have
+made of it together, put together from what is stored ready to go out (policy/packed.py).
 
-Knows no request and no clock. It is the second place that says how a hit looks, and the differential test holds it to
-the first one, octet for octet.
+Knows no request and no clock. It is the second place that says how a hit, a miss or a pass looks, and the differential
+tests hold it to the first one, octet for octet.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from seawall.http.headers import Headers
 from seawall.policy.entry import Entry
 from seawall.policy.forward import pseudonym
 from seawall.policy.present import not_in_304
+from seawall.policy.reasons import Fwd, Outcome, Reason
 from seawall.policy.trace import cache_status
 from seawall.policy.validators import etag_of
 
@@ -20,11 +21,13 @@ _NOT_MODIFIED = b"HTTP/1.1 304 Not Modified\r\n"
 class Replies:
     """The heads of hits as this node words them."""
 
-    __slots__ = ("_head", "_member", "_via", "rest")
+    __slots__ = ("_forwarded", "_head", "_member", "_node", "_via", "rest")
 
     def __init__(self, node: str) -> None:
         self._via = f"1.1 {pseudonym(node)}"
         self._member = cache_status(node, hit=True, ttl=0.0)[:-1]  # all but the number of seconds
+        self._node = node
+        self._forwarded: dict[tuple[Outcome, Fwd, int, Reason | None, bool], bytes] = {}
         trace = _trace([self._via], [self._member])
         # Behind the stored fields, where no other cache has been on the way.
         self.rest = b"Age: %d" + trace + b"Content-Length: %d\r\n\r\n"
@@ -57,6 +60,32 @@ class Replies:
         ]
         rest = (b"Age: %d" + self._trace(entry) + b"\r\n") % (age, ttl)
         return b"".join((b"HTTP/1.1 304 Not Modified\r\n", b"\r\n".join(kept), rest))
+
+    def stored(self, entry: Entry, trace: bytes, age: int, ttl: int, body_bytes: int) -> bytes:
+        """To who led the fetch of this entry: it has a `kind.line`, not `kind.traced`. `trace` is from forwarded()."""
+        kind = entry.kind
+        fields: bytes = entry.fields  # type: ignore[assignment]
+        line: bytes = kind.line  # type: ignore[assignment]
+        shown_bytes = entry.span[2]
+        aged = b"Age: %d\r\n" % age if age else b""
+        return b"".join((line, fields[:shown_bytes], aged, trace % (ttl, body_bytes)))
+
+    def forwarded(self, outcome: Outcome, fwd: Fwd, status: int, reason: Reason | None, *, stored: bool) -> bytes:
+        """The end of the head of what an origin has answered with this status, from Via on: with places for the seconds
+        of freshness, where it was stored, and for the length."""
+        which = outcome, fwd, status, reason, stored
+        found = self._forwarded.get(which)
+        if found is None:
+            ttl = 0.0 if stored else None
+            member = cache_status(
+                self._node, fwd=fwd, fwd_status=status, stored=stored, ttl=ttl, detail=reason
+            ).replace("%", "%%")
+            if stored:
+                member = member[:-1] + "%d"
+            lines = f"Via: {self._via}", f"Cache-Status: {member}", f"X-Cache: {outcome.value}", "Content-Length: %d"
+            # A few dozen: what is forwarded, what comes back, and why it was not stored.
+            found = self._forwarded[which] = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        return found
 
     def _trace(self, entry: Entry) -> bytes:
         fields = entry.headers

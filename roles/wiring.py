@@ -8,7 +8,7 @@ from dataclasses import replace
 from roles.ways import Way, Ways
 from seawall.config import schema
 from seawall.downstream.limits import Limits
-from seawall.engine.engine import Route
+from seawall.engine.route import Route
 from seawall.http.message import RequestHead
 from seawall.policy.rules import Rules
 from seawall.routing import Router, climbs
@@ -60,4 +60,4 @@ def _without_ttl(rules: Rules) -> Rules:
 
 
 def _route(rules: Rules, way: Way) -> Route:
-    return Route(rules, way.foreground, way.background)
+    return Route(rules, way.foreground, way.background, way.straight)

@@ -20,7 +20,8 @@ decided in reply.py, what is read in http/wire.py, framing.py and chunked.py.
 A request belongs to its `Turn`; a turn has one task, which the connection cancels when nobody waits for the
 answer any more and which ends the turn itself when the answer is out. What the server's `front` answers has no
 task: it is written where its octets arrive, and only what the client does not take at once becomes a turn, whose
-rest the transport pulls (`pour`). Reading stops while a body is not read,
+rest the transport pulls (`pour`); or the front has something to fetch first, and the turn waits for its errand, which
+replies, or gives the turn to a task after all (`hand_over`). Reading stops while a body is not read,
 while more than READ_AHEAD_BYTES of pipelined requests wait, and while the client does not take what it asked for.
 
 One timer a connection, armed lazily: a deadline is a number that moves with every event, the timer looks at it
@@ -41,7 +42,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, cast
 
 from seawall.downstream.body import RequestBody
-from seawall.downstream.exchange import Reply, Request, Sent
+from seawall.downstream.exchange import Handler, Reply, Request, Sent
 from seawall.downstream.inbox import Inbox
 from seawall.downstream.limits import Limits
 from seawall.downstream.problem import problem
@@ -110,6 +111,14 @@ class _Closable(Protocol):
     def close(self) -> None: ...
 
 
+class Errand(Protocol):
+    """What the front has gone for, so as to answer a turn."""
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more."""
+        ...
+
+
 class Pour:
     """What is left of a reply that lies in memory whole. `done` is told once: octets of the body, and all of them?"""
 
@@ -133,7 +142,7 @@ class Pour:
 class Turn:
     """One request under way: what it needs between its head and the end of its reply. Owned by its connection."""
 
-    __slots__ = ("body", "connection", "fault", "head", "head_sent", "pour", "stopped", "task")
+    __slots__ = ("body", "connection", "errand", "fault", "head", "head_sent", "pour", "stopped", "task")
 
     def __init__(self, connection: Connection, head: RequestHead) -> None:
         self.connection = connection
@@ -146,6 +155,8 @@ class Turn:
         self.task: asyncio.Task[None] | None = None
         self.pour: Pour | None = None
         """In place of a task, where the front answers."""
+        self.errand: Errand | None = None
+        """The same, before it does."""
 
     def ask(self) -> None:
         """The handler wants the body: the client may go on (RFC 9110 10.1.1)."""
@@ -439,6 +450,38 @@ class Connection(asyncio.Protocol):
         """All of a reply is written, and the client has not taken it yet: the connection goes on when it has."""
         self._begin_pour(head, Pour(b"", iter(()), body_bytes, body_bytes, done))
 
+    def wait_for(self, head: RequestHead, errand: Errand) -> Turn:
+        """The front answers this request when its errand is done; until then nothing else is answered here."""
+        turn = self._turn = Turn(self, head)
+        turn.errand = errand
+        self._state = _BUSY
+        self._deadline = None
+        return turn
+
+    def is_plain(self, turn: Turn) -> bool:
+        """May the front answer it? Not where a reply has to say more than it knows, or where nobody listens."""
+        return self._turn is turn and self._front is not None and not self._transport.is_closing()
+
+    def reply(self, turn: Turn, pieces: list[bytes], body_bytes: int, done: Callable[[int, bool], None]) -> None:
+        """The whole reply to a turn that is_plain; in one write. `done` is told as a Pour's."""
+        turn.errand = None
+        turn.head_sent = True
+        if len(pieces) == 1:
+            self.send(pieces[0])
+        else:
+            self.send_all(pieces)
+        if self._write_paused:
+            turn.pour = Pour(b"", iter(()), body_bytes, body_bytes, done)
+            self._watch()
+        else:
+            done(body_bytes, True)
+            self._finish(turn, True)
+
+    def hand_over(self, turn: Turn, handler: Handler, let_go: Callable[[], None]) -> None:
+        """A task answers it after all. `let_go` is called at its end."""
+        turn.errand = None
+        self._launch(turn, handler).add_done_callback(lambda _: let_go())
+
     def _begin_pour(self, head: RequestHead, pour: Pour) -> Turn:
         turn = self._turn = Turn(self, head)
         turn.head_sent = True
@@ -601,10 +644,7 @@ class Connection(asyncio.Protocol):
             self._watch()
         if len(self._pending) > READ_AHEAD_BYTES:
             self._pause()
-        self._server.requests += 1
-        task = turn.task = self._loop.create_task(self._answer(turn))
-        self._server.adopt(task)
-        task.add_done_callback(self._ended)
+        self._launch(turn, self._server.handler)
 
     # ---- bodies of requests ---------------------------------------------------------------------------------
 
@@ -642,11 +682,18 @@ class Connection(asyncio.Protocol):
 
     # ---- a turn ---------------------------------------------------------------------------------------------
 
-    async def _answer(self, turn: Turn) -> None:
+    def _launch(self, turn: Turn, handler: Handler) -> asyncio.Task[None]:
+        self._server.requests += 1
+        task = turn.task = self._loop.create_task(self._answer(turn, handler))
+        self._server.adopt(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _answer(self, turn: Turn, handler: Handler) -> None:
         """The task of a turn. What it raises, `_ended` takes care of."""
         request = Request(turn.head, turn.body, self.peer, turn.interim)
         try:
-            reply = await self._server.handler(request)
+            reply = await handler(request)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -822,6 +869,9 @@ class Connection(asyncio.Protocol):
         turn.stopped = True
         if turn.body is not None:
             turn.body.fail(why)
+        errand, turn.errand = turn.errand, None
+        if errand is not None:
+            errand.abandon()
         pour, turn.pour = turn.pour, None
         if pour is not None:
             pour.done(pour.body_bytes, pour.body_bytes == pour.length_bytes)

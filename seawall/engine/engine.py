@@ -8,18 +8,20 @@ whom, and what each of them is given.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, assert_never
 
 from seawall.clock import Clock
-from seawall.downstream.exchange import Reply, Request, Sent
+from seawall.downstream.exchange import Handler, Reply, Request
+from seawall.downstream.exchange import Sent as Delivered
 from seawall.engine import replies
-from seawall.engine.fetch import Fetcher, FlightKey, Trip
-from seawall.engine.grounds import Grounds
+from seawall.engine.fetch import Fetcher, FlightKey, Sent, Trip, drop
+from seawall.engine.grounds import Fetching, Grounds
+from seawall.engine.handover import Begun, Handover
 from seawall.engine.hitformiss import HitForMiss
 from seawall.engine.invalidation import Invalidator
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
@@ -27,6 +29,7 @@ from seawall.engine.peers import NOBODY, Peers
 from seawall.engine.popularity import Popularity
 from seawall.engine.pour import Filling
 from seawall.engine.purger import Purger
+from seawall.engine.route import Route
 from seawall.engine.searches import Searches
 from seawall.engine.standing import Candidates, Standing
 from seawall.engine.tally import Tally
@@ -62,7 +65,6 @@ from seawall.purge.applied import Applied, Mark
 from seawall.store.levels import NOTHING, Levels
 from seawall.store.stored import Gone, Stored
 from seawall.upstream.answer import Answer
-from seawall.upstream.upstream import Upstream
 
 if TYPE_CHECKING:
     from seawall.flight.lease import Leases
@@ -77,19 +79,6 @@ MOST_LOOKS = 2
 _MISSING = frozenset({Fwd.URI_MISS, Fwd.VARY_MISS, Fwd.MISS, Fwd.PARTIAL})
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a request goes, and by which rules."""
-
-    rules: Rules
-    upstream: Upstream
-    behind: Upstream | None = None  # the way for what nobody waits for; None: the same
-
-    @property
-    def background(self) -> Upstream:
-        return self.upstream if self.behind is None else self.behind
-
-
 class Engine:
     """Answers requests. Owner of the flights; store, upstreams and observer are lent to it."""
 
@@ -97,9 +86,11 @@ class Engine:
         "_chance",
         "_clock",
         "_fetcher",
+        "_filling",
         "_flights",
         "_hit_for_miss",
         "_invalidator",
+        "_leases",
         "_lone",
         "_node",
         "_observer",
@@ -146,6 +137,8 @@ class Engine:
         self._uses = Uses()
         self._chance = chance
         self._popularity = popularity
+        self._leases = leases is not None
+        self._filling = Filling(fill_budget_bytes, most_in_memory)
         self._fetcher = Fetcher(
             node=node,
             clock=clock,
@@ -155,7 +148,7 @@ class Engine:
             uses=self._uses,
             standing=standing,
             observer=observer,
-            filling=Filling(fill_budget_bytes, most_in_memory),
+            filling=self._filling,
             leases=leases,
             chance=chance,
         )
@@ -174,7 +167,9 @@ class Engine:
         return self._purger
 
     def grounds(self, tally: Tally) -> Grounds:
-        """What a plain hit rests on here, for who answers it before the engine is asked. `tally` is this observer's."""
+        """What plain hits, misses and passes rest on here, for who answers them before the engine is asked.
+
+        `tally` is this observer's."""
 
         def rules(head: RequestHead) -> Rules | None:
             route = self._route(head)
@@ -190,6 +185,18 @@ class Engine:
             uses=self._uses,
             tally=tally,
             popularity=self._popularity,
+            # With a level below memory, or other processes that may have fetched it, a miss is no plain one.
+            fetching=None
+            if self._store.deep or self._leases
+            else Fetching(
+                route=self._route,
+                store=self._store,
+                flights=self._flights,
+                hit_for_miss=self._hit_for_miss,
+                filling=self._filling,
+                lone=self._lone,
+                hand_over=self.hand_over,
+            ),
         )
 
     @property
@@ -230,7 +237,63 @@ class Engine:
         reply.done = partial(self._sent, visit)
         return reply
 
-    def _sent(self, visit: Visit, sent: Sent) -> None:
+    def hand_over(self, request: Request, begun: Begun) -> Handover:
+        """Goes on with a request that was forwarded before the engine was asked, from where its answer has come.
+
+        A flight that others may board goes on from here, whoever has left meanwhile."""
+        visit = Visit(request, begun.arrived_at, begun.started)
+        decision, head = begun.decision, request.head
+        visit.outcome = Outcome.MISS if decision.storable else Outcome.PASS
+        visit.fwd, visit.reason, visit.mark = decision.fwd, decision.reason, begun.mark
+        visit.origin_seconds = self._clock.monotonic() - visit.started
+        trip = self._trip(
+            visit, request, head, begun.key, begun.route, decision.fwd, decision=decision if decision.storable else None
+        )
+        flight, sent = begun.flight, begun.sent
+        if not decision.storable:
+            return Handover(
+                self._answering(visit, partial(self._pass_on, visit, trip, flight, sent)),
+                partial(self._let_go, flight, sent),
+            )
+        pilot = partial(self._fetcher.fly, trip) if sent is None else partial(self._fetcher.go_on, trip, sent)
+        self._flights.launch(flight, pilot)
+        return Handover(
+            self._answering(visit, partial(self._follow, visit, trip, flight)), partial(self._abandon, flight)
+        )
+
+    def _answering(self, visit: Visit, answer: Callable[[Request], Awaitable[Reply]]) -> Handler:
+        async def handle(request: Request) -> Reply:
+            reply = await answer(request)
+            reply.done = partial(self._sent, visit)
+            return reply
+
+        return handle
+
+    async def _follow(self, visit: Visit, trip: Trip, flight: Flight[Landing], request: Request) -> Reply:
+        """As its leader."""
+        landing, led = await self._await_landing(visit, trip, flight, led=True) or (None, True)
+        reply = await self._disembark(visit, trip, landing, led, last=False)
+        return reply if reply is not None else await self._answer(visit, request)
+
+    async def _pass_on(
+        self, visit: Visit, trip: Trip, flight: Flight[Landing], sent: Sent | None, request: Request
+    ) -> Reply:
+        try:
+            if sent is None:
+                self._flights.leave(flight)
+                return await self._pass(visit, trip)
+            return await self._passed(visit, trip, flight, sent)
+        finally:
+            if not flight.launched:
+                self._flights.leave(flight)
+
+    def _let_go(self, flight: Flight[Landing], sent: Sent | None) -> None:
+        """A pass whose client has left before anybody looked at its answer."""
+        if sent is not None:
+            drop(sent.answer)
+        self._flights.leave(flight)
+
+    def _sent(self, visit: Visit, sent: Delivered) -> None:
         self._observer.visited(visit, sent, self._clock.monotonic() - visit.started)
 
     async def _answer(self, visit: Visit, request: Request) -> Reply:
@@ -358,6 +421,12 @@ class Engine:
             if self._standing.fenced():
                 await self._await_elder(key)
             flight, led = self._flights.board(key, self._pilot(trip))
+        return await self._await_landing(visit, trip, flight, led=led)
+
+    async def _await_landing(
+        self, visit: Visit, trip: Trip, flight: Flight[Landing], *, led: bool
+    ) -> tuple[Landing | None, bool] | None:
+        """The second half of _board."""
         if not led:
             visit.collapsed = True
             self._observer.collapsed()
@@ -486,21 +555,25 @@ class Engine:
             requested_at, taken_off = self._clock.now(), self._standing.mark
             answer = await self._fetcher.send(trip, EMPTY, first=True)
             visit.origin_seconds = self._clock.monotonic() - visit.started
-            if isinstance(answer, Failure):
-                return self._fail(visit, trip.head, answer)
-            visit.fwd_status, visit.mark = answer.head.status, self._fetcher.mark_of(answer, taken_off)
-            _note_freshness(visit, answer)
-            overtaken = flight.overtaken
-            self._invalidator.after(trip.head, answer.head)
-            flight.overtaken = overtaken  # by others; what this very request invalidates is older than its answer
-            if trip.head.method == "HEAD":
-                self._head_effects(trip, answer, requested_at)
-            elif (entry := self._storable(visit, trip, answer, requested_at)) is not None:
-                return await self._keep(visit, trip, flight, answer, entry, visit.mark)
-            return replies.from_answer(visit, trip.head, answer, self._node)
+            return await self._passed(visit, trip, flight, Sent(requested_at, taken_off, answer))
         finally:
             if not flight.launched:
                 self._flights.leave(flight)
+
+    async def _passed(self, visit: Visit, trip: Trip, flight: Flight[Landing], sent: Sent) -> Reply:
+        answer = sent.answer
+        if isinstance(answer, Failure):
+            return self._fail(visit, trip.head, answer)
+        visit.fwd_status, visit.mark = answer.head.status, self._fetcher.mark_of(answer, sent.mark)
+        _note_freshness(visit, answer)
+        overtaken = flight.overtaken
+        self._invalidator.after(trip.head, answer.head)
+        flight.overtaken = overtaken  # by others; what this very request invalidates is older than its answer
+        if trip.head.method == "HEAD":
+            self._head_effects(trip, answer, sent.requested_at)
+        elif (entry := self._storable(visit, trip, answer, sent.requested_at)) is not None:
+            return await self._keep(visit, trip, flight, answer, entry, visit.mark)
+        return replies.from_answer(visit, trip.head, answer, self._node)
 
     def _storable(self, visit: Visit, trip: Trip, answer: Answer, requested_at: float) -> Entry | None:
         """The entry where policy wants this stored although nobody waited for it."""

@@ -93,6 +93,17 @@ class Gate:
         await self._wait(background)
         return Slot(self, background)
 
+    def step_in(self) -> bool:
+        """A slot for a request of a client's where there is one at once, without an object to hold it: step_out()."""
+        if self.in_flight >= self.limit:
+            return False
+        self._admit(False)
+        return True
+
+    def step_out(self) -> None:
+        """The slot of a step_in() is free."""
+        self._left(False)
+
     @asynccontextmanager
     async def enter(self, background: bool = False) -> AsyncIterator[None]:
         """The same for a block. Raises UpstreamError(QUEUE_FULL)."""
@@ -178,6 +189,14 @@ class Gate:
             waiter.set_exception(UpstreamError(Reason.QUEUE_FULL, waited))
 
 
+def until_whole(answer: Answer, leave: Callable[[], None]) -> Answer:
+    """The answer, whose request leaves the gate when its body has ended."""
+    if answer.body.length == 0:  # that of a tunnel too
+        leave()
+        return answer
+    return replace(answer, body=WatchedBody(answer.body, lambda _: leave()))
+
+
 class Gated:
     """An Upstream behind a gate: a request holds its slot until the body of its answer has ended.
 
@@ -220,10 +239,7 @@ class Gated:
         except BaseException:
             slot.leave()
             raise
-        if answer.body.length == 0:  # that of a tunnel too
-            slot.leave()
-            return answer
-        return replace(answer, body=WatchedBody(answer.body, lambda _: slot.leave()))
+        return until_whole(answer, slot.leave)
 
     async def close(self) -> None:
         await self._upstream.close()

@@ -12,7 +12,8 @@ from yarl import URL
 from origin_stub import OriginStub
 from seawall.downstream.limits import Limits
 from seawall.downstream.server import Server
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
+from seawall.engine.route import Route
 from seawall.engine.tally import Tally
 from seawall.policy.rules import DEFAULT, Rules
 from seawall.store.levels import Levels
