@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from edge.heardlines import Heard, Lines
+from edge.heardlines import Lines
 from edge.hotheads import Asked
 from edge.hotreplies import Replies
 from seawall.downstream.connection import Connection, Turn
@@ -32,7 +32,6 @@ from seawall.engine.landing import Arriving, Landing
 from seawall.engine.route import Route
 from seawall.flight.fill import Fill
 from seawall.flight.table import Flight
-from seawall.http.fields import MAX_DELTA_SECONDS
 from seawall.http.headers import headers
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.http.wire import ORIGIN_FORM, serialize_request_head
@@ -42,7 +41,6 @@ from seawall.policy.forward import forward_head
 from seawall.policy.key import keyed_target
 from seawall.policy.outcomes import Failure, Fetch, PassOn, Settlement, Store
 from seawall.policy.reasons import Outcome, Reason
-from seawall.policy.rules import Rules
 from seawall.policy.settle import settle
 from seawall.purge.applied import Mark
 from seawall.store.shards import TOP
@@ -59,18 +57,19 @@ _MOST_WAYS = 1024
 
 _MISS: Final = Outcome.MISS
 _PASS: Final = Outcome.PASS
-_MOST_AGE = float(MAX_DELTA_SECONDS)
 
 
 class Way:
     """A route as errands see it; None in place of one where its requests are never plain."""
 
-    __slots__ = ("alone", "route", "rules", "straight", "together")
+    __slots__ = ("alone", "route", "rules", "straight", "together", "trims")
 
     def __init__(self, route: Route, straight: Straight, together: Fetch, alone: Fetch) -> None:
         self.route = route
         self.rules = route.rules
         self.straight = straight
+        self.trims = route.rules.key.query_allow is not None or bool(route.rules.key.query_deny)
+        """Does it leave arguments of the query out?"""
         self.together = together
         """What policy decides where nothing is stored."""
         self.alone = alone
@@ -94,7 +93,6 @@ class Errands:
 
     __slots__ = (
         "_dicts",
-        "_flights",
         "_forwarded",
         "_holds",
         "_route",
@@ -104,13 +102,16 @@ class Errands:
         "clock",
         "counters",
         "fetching",
+        "filling",
+        "flights",
         "lines",
         "log",
+        "monotonic",
         "node",
         "replies",
         "searches",
         "server",
-    )  # fmt: skip
+    )
 
     def __init__(self, grounds: Grounds, fetching: Fetching, server: Server, replies: Replies) -> None:
         self.fetching = fetching
@@ -118,6 +119,7 @@ class Errands:
         self.replies = replies
         self.node = grounds.node
         self.clock = grounds.clock
+        self.monotonic = grounds.clock.monotonic
         self.applied = grounds.standing.applied
         self.searches = grounds.searches
         self.counters = grounds.tally.counters
@@ -129,7 +131,8 @@ class Errands:
         self._ways: dict[int, tuple[Route, Way | None]] = {}
         self._dicts = grounds.memory.buckets.dicts
         self._route = fetching.route
-        self._flights = fetching.flights
+        self.flights = fetching.flights
+        self.filling = fetching.filling
         self._holds = fetching.hit_for_miss.holds
 
     def begin(self, asked: Asked, target: bytes, key: str, connection: Connection, started: float, now: float) -> bool:
@@ -146,13 +149,13 @@ class Errands:
             return False
         known = self._ways.get(id(route))
         way = known[1] if known is not None and known[0] is route else self._learn(route)
-        if way is None or keyed_target(head.target, way.rules.key) != head.target:
+        if way is None or (way.trims and keyed_target(head.target, way.rules.key) != head.target):
             return False
         decision = way.alone if self._holds(key, now) else way.together
         storable = decision.storable
         if storable:
             name = FlightKey(key, None, ())
-            if self._flights.get(name) is not None:
+            if self.flights.get(name) is not None:
                 return False
         else:
             name = FlightKey(key, None, (), next(self.fetching.lone))
@@ -163,7 +166,7 @@ class Errands:
         if origin is None:
             return False
         errand = Errand(self, way, decision, key, head, origin, connection, started, now)
-        errand.flight = self._flights.enter(name, errand.abort, boarding=storable)
+        errand.flight = self.flights.enter(name, errand.abort, boarding=storable)
         errand.turn = turn = connection.wait_for(head, errand)
         origin.ask(b"GET %b%b" % (target, block), errand, turn.interim)
         return True
@@ -198,6 +201,7 @@ class Errand:
         "_connection",
         "_decision",
         "_errands",
+        "_flights",
         "_generation",
         "_head",
         "_key",
@@ -210,7 +214,7 @@ class Errand:
         "_way",
         "flight",
         "turn",
-    )  # fmt: skip
+    )
 
     flight: Flight[Landing]
     turn: Turn | None
@@ -240,6 +244,7 @@ class Errand:
         self._number, self._generation = applied.number, applied.generation
         self._ticket = way.straight.ticket
         self._over = False
+        self._flights = errands.flights
 
     def __repr__(self) -> str:
         return f"<Errand {self._head.url} {'over' if self._over else 'under way'}>"
@@ -258,7 +263,7 @@ class Errand:
             self._end()
             self._way.straight.withdrawn(self._ticket)
             self._origin.desert(self)
-            self._errands.fetching.flights.leave(self.flight)
+            self._flights.leave(self.flight)
 
     # --- the origin's side ---
 
@@ -302,121 +307,126 @@ class Errand:
         end = octets.find(b"\r\n\r\n") + 4
         if end < 4:
             return False
-        errands, turn = self._errands, self.turn
+        errands, turn, flight = self._errands, self.turn, self.flight
         heard = errands.lines.read(octets[:end])
-        if heard is None or len(octets) - end != heard.length:
+        if heard is None:
+            return False
+        status, said, pairs, shown, length, hint = heard
+        if len(octets) - end != length:
             return False
         applied = errands.applied
-        if applied.number != self._number or applied.generation != self._generation or self.flight.overtaken:
+        if applied.number != self._number or applied.generation != self._generation or flight.overtaken:
             return False
         if turn is not None and not self._connection.is_plain(turn):
             return False
         if errands.holds(self._key):
             return False
-        now = errands.clock.now()
-        rules = self._way.rules
-        # RFC 9111 3 and what a route says of it are policy's; where nothing is ever stored, nobody asks.
-        settled = self._settle(heard, now, rules) if rules.cache else None
+        now, rules, decision = errands.clock.now(), self._way.rules, self._decision
+        settled: Settlement | None = None
+        if rules.cache:  # else nothing is ever stored, and nobody asks
+            reply = ResponseHead(status, said, headers(pairs), 1)
+            settled = settle(self._head, False, reply, True, None, (), self._requested_at, now, rules)
         body = octets[end:]
         if isinstance(settled, Store):
-            return self._store(origin, heard, settled.entry, body, now)
-        if settled is not None and not isinstance(settled, PassOn):
+            entry = settled.entry
+            kind = entry.kind
+            if not decision.storable or kind.line is None or kind.traced or not errands.filling.fits(length):
+                return False
+            self._leave(origin, hint)
+            self._keep(entry, pairs, body)
+            if turn is not None:
+                head = errands.replies.stored(entry, decision.fwd, decision.reason, now, length)
+                self._reply(turn, head, body, status, _MISS, decision.reason, entry.fresh_until - now)
+            return True
+        if (settled is not None and not isinstance(settled, PassOn)) or turn is None or flight.waiting:
             return False
-        return self._pass(origin, heard, settled, body, now)
-
-    def _settle(self, heard: Heard, now: float, rules: Rules) -> Settlement:
-        reply = ResponseHead(heard.status, heard.reason, headers(heard.pairs), 1)
-        return settle(self._head, False, reply, True, None, (), self._requested_at, now, rules)
-
-    def _store(self, origin: OriginConnection, heard: Heard, entry: Entry, body: bytes, now: float) -> bool:
-        kind, fetching, errands, key = entry.kind, self._errands.fetching, self._errands, self._key
-        decision = self._decision
-        if not decision.storable or kind.line is None or kind.traced or not fetching.filling.fits(heard.length):
-            return False
-        self._taken(origin, heard)
-        flight = self.flight
-        if flight.waiting:
-            fill = Fill(heard.length)
-            if body:
-                fill.write(body)
-            fill.finish()
-            seat = fill.reader()
-            flight.land(Arriving(entry, fill, heard.status, seat, Mark(self._generation, self._number)))
-            seat.close()
-        fetching.flights.leave(flight)
-        if fetching.store.put(stored(key, entry, (body,) if body else ())):
-            fetching.hit_for_miss.forget(key)
-            if errands.searches.said or any(name.lower() == "no-vary-search" for name, _ in heard.pairs):
-                errands.searches.learn(self._head, key, entry)
-        else:
-            errands.counters.not_stored[Reason.TOO_LARGE] += 1
-        if self.turn is not None:
-            born_at, fresh_until, _ = entry.span
-            age = now - born_at
-            whole = 0 if age < 0 else int(age) if age < _MOST_AGE else MAX_DELTA_SECONDS
-            trace = errands.replies.forwarded(_MISS, decision.fwd, heard.status, decision.reason, stored=True)
-            head = errands.replies.stored(entry, trace, whole, int((fresh_until - now) // 1), heard.length)
-            self._reply(head, body, heard.status, _MISS, decision.reason, fresh_until - now)
-        return True
-
-    def _pass(self, origin: OriginConnection, heard: Heard, settled: PassOn | None, body: bytes, now: float) -> bool:
-        """`settled` None: nobody asked policy."""
-        if self.turn is None or self.flight.waiting:
-            return False
-        errands, decision = self._errands, self._decision
-        self._taken(origin, heard)
-        errands.fetching.flights.leave(self.flight)
+        self._leave(origin, hint)
+        self._flights.leave(flight)
         reason, outcome = decision.reason, _PASS
         if decision.storable:
-            assert settled is not None  # noqa: S101 (a route without a cache stores nothing)
+            assert settled is not None  # noqa: S101 (a route without a cache shares nothing)
             reason, outcome = settled.reason, _MISS
             if settled.remember:
                 errands.fetching.hit_for_miss.remember(self._key, now)
             errands.counters.not_stored[settled.reason] += 1
         elif reason is None and settled is not None:
             reason = settled.reason
-        trace = errands.replies.forwarded(outcome, decision.fwd, heard.status, reason, stored=False)
-        head = b"".join(heard.shown) + trace % heard.length
-        self._reply(head, body, heard.status, outcome, reason, None)
+        shown.append(errands.replies.passed(outcome, decision.fwd, status, reason) % length)
+        self._reply(turn, b"".join(shown), body, status, outcome, reason, None)
         return True
 
-    # --- the reply ---
+    def _keep(self, entry: Entry, pairs: list[tuple[str, str]], body: bytes) -> None:
+        """As Fetcher.keep, for a body that is there."""
+        errands, flight, key = self._errands, self.flight, self._key
+        fetching = errands.fetching
+        if flight.waiting:
+            fill = Fill(len(body))
+            if body:
+                fill.write(body)
+            fill.finish()
+            seat = fill.reader()
+            flight.land(Arriving(entry, fill, entry.status, seat, Mark(self._generation, self._number)))
+            seat.close()
+        self._flights.leave(flight)
+        if not fetching.store.put(stored(key, entry, (body,) if body else ())):
+            errands.counters.not_stored[Reason.TOO_LARGE] += 1
+            return
+        fetching.hit_for_miss.forget(key)
+        if errands.searches.said or any(name.lower() == "no-vary-search" for name, _ in pairs):
+            errands.searches.learn(self._head, key, entry)
 
     def _reply(
-        self, head: bytes, body: bytes, status: int, outcome: Outcome, reason: Reason | None, ttl: float | None
+        self,
+        turn: Turn,
+        head: bytes,
+        body: bytes,
+        status: int,
+        outcome: Outcome,
+        reason: Reason | None,
+        ttl: float | None,
     ) -> None:
-        turn, errands, connection = self.turn, self._errands, self._connection
-        assert turn is not None  # noqa: S101
         self.turn = None
+        errands, connection = self._errands, self._connection
         errands.answered += 1
-        landed = errands.clock.monotonic()
+        length = len(body)
+        if length <= JOIN_BYTES:
+            connection.send(head + body)
+        else:
+            connection.send_all([head, body])
+        landed = errands.monotonic()
+        told = status, outcome, reason, ttl, landed - self._started
+        if connection.full:
+            connection.await_taken(turn, length, lambda body_bytes, complete: self._tell(told, body_bytes, complete))
+        else:
+            self._tell(told, length, True)
+            connection.replied(turn)
 
-        def done(body_bytes: int, complete: bool) -> None:
-            """As Tally.visited."""
-            counters = errands.counters
-            seconds = errands.clock.monotonic() - self._started
-            counters.requests[outcome] += 1
-            counters.request_seconds.observe(seconds)
-            counters.sent_bytes += body_bytes
-            if not complete:
-                counters.aborted += 1
-            if errands.log is not None:
-                request = self._head
-                errands.log.write(
-                    (self._arrived_at, connection.peer, "GET", request.scheme, request.authority, request.target, 1,
-                     status, body_bytes, seconds, outcome, reason or "", self._decision.fwd, ttl,
-                     landed - self._started, request.headers.get("referer", ""),
-                     request.headers.get("user-agent", ""))
-                )  # fmt: skip
+    def _tell(
+        self, told: tuple[int, Outcome, Reason | None, float | None, float], body_bytes: int, complete: bool
+    ) -> None:
+        """As Tally.visited."""
+        errands = self._errands
+        status, outcome, reason, ttl, origin_seconds = told
+        seconds = errands.monotonic() - self._started
+        counters = errands.counters
+        counters.requests[outcome] += 1
+        counters.request_seconds.observe(seconds)
+        counters.sent_bytes += body_bytes
+        if not complete:
+            counters.aborted += 1
+        if errands.log is not None:
+            asked, fields = self._head, self._head.headers
+            errands.log.write(
+                (self._arrived_at, self._connection.peer, "GET", asked.scheme, asked.authority, asked.target, 1, status,
+                 body_bytes, seconds, outcome, reason or "", self._decision.fwd, ttl, origin_seconds,
+                 fields.get("referer", ""), fields.get("user-agent", ""))
+            )  # fmt: skip
 
-        pieces = [head + body] if len(body) <= JOIN_BYTES else [head, body]
-        connection.reply(turn, pieces, len(body), done)
-
-    def _taken(self, origin: OriginConnection, heard: Heard) -> None:
-        """The exchange is over, and the connection is for others."""
+    def _leave(self, origin: OriginConnection, hint: str | None) -> None:
+        """The exchange is over, and its connection is for others."""
         self._end()
         self._way.straight.taken(self._ticket)
-        origin.taken(heard.hint)
+        origin.taken(hint)
 
     def _end(self) -> None:
         """It was one request to the origin, whatever came of it."""
@@ -454,7 +464,7 @@ class Errand:
         self.turn = None
         self._origin.desert(self)
         if not self.flight.launched:
-            self._errands.fetching.flights.leave(self.flight)
+            self._flights.leave(self.flight)
         self._errands.server.front_failed(self._connection)
 
 

@@ -10,7 +10,7 @@ then reads it as if nobody had looked at it.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from seawall.engine.peers import FRESH, ORDER, PEER
 from seawall.http.framing import CONTENT_LENGTH
@@ -39,16 +39,9 @@ _Line = tuple[int, tuple[str, str], bytes]
 _Status = tuple[int, str, bytes]
 
 
-class Heard(NamedTuple):
-    """A head. `pairs`: its fields, but for those of the connection; `shown`: the lines that go to a client, each with
-    its CRLF, the status line first. `hint`: the value of Keep-Alive."""
-
-    status: int
-    reason: str
-    pairs: list[tuple[str, str]]
-    shown: list[bytes]
-    length: int
-    hint: str | None
+# A head: status, reason; its fields, but for those of the connection; the lines that go to a client, each with its
+# CRLF, the status line first; its length; the value of Keep-Alive. A named tuple takes 0.3 us more to make.
+Heard = tuple[int, str, list[tuple[str, str]], list[bytes], int, str | None]
 
 
 class Lines:
@@ -99,7 +92,7 @@ class Lines:
             pairs.append(pair)
         if length < 0 or not dated:
             return None
-        return Heard(status, reason, pairs, shown, length, hint)
+        return status, reason, pairs, shown, length, hint
 
     def _begin(self, line: bytes) -> _Status | None:
         match = STATUS_LINE.fullmatch(line)

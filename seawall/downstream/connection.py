@@ -462,20 +462,29 @@ class Connection(asyncio.Protocol):
         """May the front answer it? Not where a reply has to say more than it knows, or where nobody listens."""
         return self._turn is turn and self._front is not None and not self._transport.is_closing()
 
-    def reply(self, turn: Turn, pieces: list[bytes], body_bytes: int, done: Callable[[int, bool], None]) -> None:
-        """The whole reply to a turn that is_plain; in one write. `done` is told as a Pour's."""
+    def replied(self, turn: Turn) -> None:
+        """The whole reply to a turn that is_plain was sent, and the client has taken it."""
+        turn.errand = None
+        self.served += 1
+        self._turn = None
+        if self._draining or self._eof or self._pending or not self._reading:
+            self._next()
+            return
+        # What _next does where nothing is to be said or to be read: 0.3 us for 0.8.
+        self._state = _IDLE
+        if self._timer is not None:
+            self._wait = _WAIT_IDLE
+            self._deadline = deadline = self._loop.time() + self._limits.idle_timeout
+            if self._timer.when() <= deadline:
+                return
+        self._arm(_WAIT_IDLE, self._limits.idle_timeout)
+
+    def await_taken(self, turn: Turn, body_bytes: int, done: Callable[[int, bool], None]) -> None:
+        """The same, and the client has not taken it yet: `done` is told as a Pour's."""
         turn.errand = None
         turn.head_sent = True
-        if len(pieces) == 1:
-            self.send(pieces[0])
-        else:
-            self.send_all(pieces)
-        if self._write_paused:
-            turn.pour = Pour(b"", iter(()), body_bytes, body_bytes, done)
-            self._watch()
-        else:
-            done(body_bytes, True)
-            self._finish(turn, True)
+        turn.pour = Pour(b"", iter(()), body_bytes, body_bytes, done)
+        self._watch()
 
     def hand_over(self, turn: Turn, handler: Handler, let_go: Callable[[], None]) -> None:
         """A task answers it after all. `let_go` is called at its end."""
