@@ -41,7 +41,9 @@ from seawall.policy.forward import forward_head
 from seawall.policy.key import keyed_target
 from seawall.policy.outcomes import Failure, Fetch, PassOn, Settlement, Store
 from seawall.policy.reasons import Outcome, Reason
+from seawall.policy.rules import Rules
 from seawall.policy.settle import settle
+from seawall.policy.storable import BY_DIRECTIVES
 from seawall.purge.applied import Mark
 from seawall.store.shards import TOP
 from seawall.store.stored import stored
@@ -54,6 +56,7 @@ JOIN_BYTES = 4 * 1024
 # Blocks of fields as they go forward, by client address: 0.7 KiB each.
 MOST_FORWARDED = 4096
 _MOST_WAYS = 1024
+_MOST_FORBIDDEN = 1024
 
 _MISS: Final = Outcome.MISS
 _PASS: Final = Outcome.PASS
@@ -96,6 +99,7 @@ class Errands:
         "_forwarded",
         "_holds",
         "_route",
+        "_way",
         "_ways",
         "answered",
         "applied",
@@ -104,6 +108,7 @@ class Errands:
         "fetching",
         "filling",
         "flights",
+        "forbidden",
         "lines",
         "log",
         "monotonic",
@@ -127,8 +132,12 @@ class Errands:
         self.lines = Lines()
         self.answered = 0
         """Replies that were given without a task; only ever grows."""
+        self.forbidden: dict[tuple[Asked, int, tuple[bytes, ...]], PassOn] = {}
+        """By fields of the request, status and cache directives: 0.3 us where settle() and its head take 6."""
         self._forwarded: dict[tuple[Asked, str, bool], bytes] = {}
         self._ways: dict[int, tuple[Route, Way | None]] = {}
+        self._way = None if fetching.only is None else _way_of(fetching.only)
+        """That of every request."""
         self._dicts = grounds.memory.buckets.dicts
         self._route = fetching.route
         self.flights = fetching.flights
@@ -142,34 +151,47 @@ class Errands:
         """
         if asked.conditional or asked.directives or ORIGIN_FORM.fullmatch(target) is None:
             return False
-        given = asked.head
-        head = RequestHead("GET", given.scheme, given.authority, target.decode("ascii"), given.headers, 1)
-        route = self._route(head)
-        if route is None:
-            return False
-        known = self._ways.get(id(route))
-        way = known[1] if known is not None and known[0] is route else self._learn(route)
-        if way is None or (way.trims and keyed_target(head.target, way.rules.key) != head.target):
+        way = self._way
+        if way is None:
+            given = asked.head
+            head = RequestHead("GET", given.scheme, given.authority, target.decode("ascii"), given.headers)
+            route = self._route(head)
+            if route is None:
+                return False
+            known = self._ways.get(id(route))
+            way = known[1] if known is not None and known[0] is route else self._learn(route)
+            if way is None:
+                return False
+        if way.trims and _is_trimmed(target, way.rules):
             return False
         decision = way.alone if self._holds(key, now) else way.together
         storable = decision.storable
+        flights = self.flights
         if storable:
-            name = FlightKey(key, None, ())
-            if self.flights.get(name) is not None:
+            flight_key = FlightKey(key, None, ())
+            if flights.get(flight_key) is not None:
                 return False
-        else:
-            name = FlightKey(key, None, (), next(self.fetching.lone))
         block = self._forwarded.get((asked, connection.peer, storable))
         if block is None:
-            block = self._forward(head, asked, connection.peer, storable)
+            block = self._forward(asked, connection.peer, storable)
         origin = way.straight.take()
         if origin is None:
             return False
-        errand = Errand(self, way, decision, key, head, origin, connection, started, now)
-        errand.flight = self.flights.enter(name, errand.abort, boarding=storable)
-        errand.turn = turn = connection.wait_for(head, errand)
+        errand = Errand(self, asked, target, key, way, decision, origin, connection, started, now)
+        if storable:
+            errand.flight = flights.enter(flight_key, errand.abort, boarding=True)
+        else:
+            flights.unlisted += 1
+            errand._unlisted = True
+        errand.turn = turn = connection.wait_for(errand)
         origin.ask(b"GET %b%b" % (target, block), errand, turn.interim)
         return True
+
+    def forbid(self, which: tuple[Asked, int, tuple[bytes, ...]], why: PassOn) -> None:
+        """Remembers what policy says of every such answer, whatever else is in its head (storable.BY_DIRECTIVES)."""
+        if len(self.forbidden) >= _MOST_FORBIDDEN:
+            self.forbidden.clear()
+        self.forbidden[which] = why
 
     def holds(self, key: str) -> bool:
         """Is something stored for it by now?"""
@@ -182,9 +204,9 @@ class Errands:
         self._ways[id(route)] = route, way
         return way
 
-    def _forward(self, head: RequestHead, asked: Asked, peer: str, storable: bool) -> bytes:
+    def _forward(self, asked: Asked, peer: str, storable: bool) -> bytes:
         """The request as it goes forward, from behind its target on: what Fetcher.send and the pool would write."""
-        alone = not storable
+        head, alone = asked.head, not storable
         ahead = forward_head(head, peer=peer, node=self.node, keep_conditions=alone, keep_range=True, upgrade=alone)
         block = serialize_request_head(ahead)[len("GET ") + len(head.target) :]
         if len(self._forwarded) >= MOST_FORWARDED:
@@ -193,61 +215,83 @@ class Errands:
         return block
 
 
+def _is_trimmed(target: bytes, rules: Rules) -> bool:
+    """Does the route leave something of this target out?"""
+    given = target.decode("ascii")
+    return keyed_target(given, rules.key) != given
+
+
 class Errand:
     """One request on its way: the waiter of the origin's connection (upstream's Taker) and the errand of its turn."""
 
     __slots__ = (
         "_arrived_at",
+        "_asked",
         "_connection",
         "_decision",
         "_errands",
-        "_flights",
         "_generation",
         "_head",
         "_key",
         "_number",
         "_origin",
         "_over",
-        "_requested_at",
+        "_overtakings",
         "_started",
+        "_target",
         "_ticket",
+        "_unlisted",
         "_way",
         "flight",
         "turn",
     )
 
-    flight: Flight[Landing]
-    turn: Turn | None
-
     def __init__(
         self,
         errands: Errands,
+        asked: Asked,
+        target: bytes,
+        key: str,
         way: Way,
         decision: Fetch,
-        key: str,
-        head: RequestHead,
         origin: OriginConnection,
         connection: Connection,
         started: float,
         now: float,
     ) -> None:
         self._errands = errands
+        self._asked = asked
+        self._target = target
+        self._key = key
         self._way = way
         self._decision = decision
-        self._key = key
-        self._head = head
         self._origin = origin
         self._connection = connection
         self._started = started
-        self._arrived_at = self._requested_at = now
+        self._arrived_at = now
         applied = errands.applied
         self._number, self._generation = applied.number, applied.generation
+        self._overtakings = errands.flights.overtakings
         self._ticket = way.straight.ticket
         self._over = False
-        self._flights = errands.flights
+        self._head: RequestHead | None = None
+        self.flight: Flight[Landing] | None = None
+        """None for a pass, which nobody boards."""
+        self._unlisted = False
+        self.turn: Turn | None = None
 
     def __repr__(self) -> str:
-        return f"<Errand {self._head.url} {'over' if self._over else 'under way'}>"
+        return f"<Errand {self._key} {'over' if self._over else 'under way'}>"
+
+    @property
+    def head(self) -> RequestHead:
+        """The request. Made when somebody looks at it, which for a pass is hardly ever: 0.7 us."""
+        head = self._head
+        if head is None:
+            given = self._asked.head
+            target = self._target.decode("ascii")
+            head = self._head = RequestHead("GET", given.scheme, given.authority, target, given.headers)
+        return head
 
     # --- the client's side ---
 
@@ -263,7 +307,7 @@ class Errand:
             self._end()
             self._way.straight.withdrawn(self._ticket)
             self._origin.desert(self)
-            self._flights.leave(self.flight)
+            self._leave_flight()
 
     # --- the origin's side ---
 
@@ -311,11 +355,13 @@ class Errand:
         heard = errands.lines.read(octets[:end])
         if heard is None:
             return False
-        status, said, pairs, shown, length, hint = heard
+        status, said, pairs, shown, length, hint, directing = heard
         if len(octets) - end != length:
             return False
         applied = errands.applied
-        if applied.number != self._number or applied.generation != self._generation or flight.overtaken:
+        if applied.number != self._number or applied.generation != self._generation:
+            return False
+        if flight is not None and flight.overtaken:
             return False
         if turn is not None and not self._connection.is_plain(turn):
             return False
@@ -324,24 +370,31 @@ class Errand:
         now, rules, decision = errands.clock.now(), self._way.rules, self._decision
         settled: Settlement | None = None
         if rules.cache:  # else nothing is ever stored, and nobody asks
-            reply = ResponseHead(status, said, headers(pairs), 1)
-            settled = settle(self._head, False, reply, True, None, (), self._requested_at, now, rules)
+            which = self._asked, status, directing
+            settled = errands.forbidden.get(which)
+            if settled is None:
+                reply = ResponseHead(status, said, headers(pairs), 1)
+                settled = settle(self.head, False, reply, True, None, (), self._arrived_at, now, rules)
+                if isinstance(settled, PassOn) and settled.reason in BY_DIRECTIVES:
+                    errands.forbid(which, settled)
         body = octets[end:]
         if isinstance(settled, Store):
             entry = settled.entry
             kind = entry.kind
-            if not decision.storable or kind.line is None or kind.traced or not errands.filling.fits(length):
+            if flight is None or kind.line is None or kind.traced or not errands.filling.fits(length):
                 return False
             self._leave(origin, hint)
-            self._keep(entry, pairs, body)
+            self._keep(flight, entry, pairs, body)
             if turn is not None:
                 head = errands.replies.stored(entry, decision.fwd, decision.reason, now, length)
                 self._reply(turn, head, body, status, _MISS, decision.reason, entry.fresh_until - now)
             return True
-        if (settled is not None and not isinstance(settled, PassOn)) or turn is None or flight.waiting:
+        if (settled is not None and not isinstance(settled, PassOn)) or turn is None:
+            return False
+        if flight is not None and flight.waiting:
             return False
         self._leave(origin, hint)
-        self._flights.leave(flight)
+        self._leave_flight()
         reason, outcome = decision.reason, _PASS
         if decision.storable:
             assert settled is not None  # noqa: S101 (a route without a cache shares nothing)
@@ -355,9 +408,9 @@ class Errand:
         self._reply(turn, b"".join(shown), body, status, outcome, reason, None)
         return True
 
-    def _keep(self, entry: Entry, pairs: list[tuple[str, str]], body: bytes) -> None:
+    def _keep(self, flight: Flight[Landing], entry: Entry, pairs: list[tuple[str, str]], body: bytes) -> None:
         """As Fetcher.keep, for a body that is there."""
-        errands, flight, key = self._errands, self.flight, self._key
+        errands, key = self._errands, self._key
         fetching = errands.fetching
         if flight.waiting:
             fill = Fill(len(body))
@@ -367,13 +420,13 @@ class Errand:
             seat = fill.reader()
             flight.land(Arriving(entry, fill, entry.status, seat, Mark(self._generation, self._number)))
             seat.close()
-        self._flights.leave(flight)
+        errands.flights.leave(flight)
         if not fetching.store.put(stored(key, entry, (body,) if body else ())):
             errands.counters.not_stored[Reason.TOO_LARGE] += 1
             return
         fetching.hit_for_miss.forget(key)
         if errands.searches.said or any(name.lower() == "no-vary-search" for name, _ in pairs):
-            errands.searches.learn(self._head, key, entry)
+            errands.searches.learn(self.head, key, entry)
 
     def _reply(
         self,
@@ -415,7 +468,7 @@ class Errand:
         if not complete:
             counters.aborted += 1
         if errands.log is not None:
-            asked, fields = self._head, self._head.headers
+            asked, fields = self.head, self.head.headers
             errands.log.write(
                 (self._arrived_at, self._connection.peer, "GET", asked.scheme, asked.authority, asked.target, 1, status,
                  body_bytes, seconds, outcome, reason or "", self._decision.fwd, ttl, origin_seconds,
@@ -428,6 +481,15 @@ class Errand:
         self._way.straight.taken(self._ticket)
         origin.taken(hint)
 
+    def _leave_flight(self) -> None:
+        flights = self._errands.flights
+        if self.flight is None:
+            if self._unlisted:
+                self._unlisted = False
+                flights.unlisted -= 1
+        elif not self.flight.launched:
+            flights.leave(self.flight)
+
     def _end(self) -> None:
         """It was one request to the origin, whatever came of it."""
         self._over = True
@@ -439,18 +501,22 @@ class Errand:
         """None: the request is to be sent anew."""
         turn, connection, mark = self.turn, self._connection, Mark(self._generation, self._number)
         self.turn = None
-        interim = _to_nobody if turn is None else turn.interim
+        flights, applied = self._errands.flights, self._errands.applied
+        if self.flight is None:
+            self._leave_flight()
         begun = Begun(
             self._key,
             self._way.route,
             self._decision,
             self.flight,
+            flights.overtakings != self._overtakings or applied.mark != mark,
             mark,
             self._arrived_at,
             self._started,
-            None if answer is None else Sent(self._requested_at, mark, answer),
+            None if answer is None else Sent(self._arrived_at, mark, answer),
         )
-        handed = self._errands.fetching.hand_over(Request(self._head, None, connection.peer, interim), begun)
+        interim = _to_nobody if turn is None else turn.interim
+        handed = self._errands.fetching.hand_over(Request(self.head, None, connection.peer, interim), begun)
         if turn is None:
             handed.let_go()
         else:
@@ -463,8 +529,7 @@ class Errand:
             self._way.straight.withdrawn(self._ticket)
         self.turn = None
         self._origin.desert(self)
-        if not self.flight.launched:
-            self._flights.leave(self.flight)
+        self._leave_flight()
         self._errands.server.front_failed(self._connection)
 
 

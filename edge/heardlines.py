@@ -34,14 +34,26 @@ DATE: Final = 1  # the same, and there has to be one
 HIDDEN: Final = 2  # for caches only
 LENGTH: Final = 3
 PERSISTENT: Final = 4  # says nothing but that the connection persists
+DIRECTS: Final = 5  # goes to the client, and says how to cache
+DIRECTS_US: Final = 6  # the same for caches only
+
+_USES = {
+    **dict.fromkeys(INTERNAL, HIDDEN),
+    "date": DATE,
+    "content-length": LENGTH,
+    "cache-control": DIRECTS,
+    "cdn-cache-control": DIRECTS,
+    "surrogate-control": DIRECTS_US,
+}
 
 _Line = tuple[int, tuple[str, str], bytes]
 _Status = tuple[int, str, bytes]
 
 
 # A head: status, reason; its fields, but for those of the connection; the lines that go to a client, each with its
-# CRLF, the status line first; its length; the value of Keep-Alive. A named tuple takes 0.3 us more to make.
-Heard = tuple[int, str, list[tuple[str, str]], list[bytes], int, str | None]
+# CRLF, the status line first; its length; the value of Keep-Alive; the lines that hold cache directives, as they came.
+# A named tuple takes 0.3 us more to make.
+Heard = tuple[int, str, list[tuple[str, str]], list[bytes], int, str | None, tuple[bytes, ...]]
 
 
 class Lines:
@@ -71,6 +83,7 @@ class Lines:
         pairs: list[tuple[str, str]] = []
         shown = [line]
         length, dated, hint = -1, False, None
+        directing: tuple[bytes, ...] = ()
         for line in lines:
             known = young[line] if line in young else self._find(line)
             if known is None:
@@ -81,6 +94,9 @@ class Lines:
             elif use == DATE:
                 shown.append(octets)
                 dated = True
+            elif use == DIRECTS:
+                shown.append(octets)
+                directing += (line,)
             elif use == LENGTH:
                 if length >= 0:
                     return None
@@ -89,10 +105,12 @@ class Lines:
                 if pair[0] and hint is None:
                     hint = pair[1]
                 continue
+            elif use == DIRECTS_US:
+                directing += (line,)
             pairs.append(pair)
         if length < 0 or not dated:
             return None
-        return status, reason, pairs, shown, length, hint
+        return status, reason, pairs, shown, length, hint, directing
 
     def _begin(self, line: bytes) -> _Status | None:
         match = STATUS_LINE.fullmatch(line)
@@ -127,5 +145,4 @@ def _read(line: bytes) -> _Line | None:
         return PERSISTENT, (name, value), b""
     if lower in _UNUSUAL or (lower == "content-length" and CONTENT_LENGTH.fullmatch(value) is None):
         return None
-    use = LENGTH if lower == "content-length" else DATE if lower == "date" else HIDDEN if lower in INTERNAL else SHOWN
-    return use, (name, value), f"{name}: {value}\r\n".encode("latin-1")
+    return _USES.get(lower, SHOWN), (name, value), f"{name}: {value}\r\n".encode("latin-1")

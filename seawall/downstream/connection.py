@@ -114,6 +114,11 @@ class _Closable(Protocol):
 class Errand(Protocol):
     """What the front has gone for, so as to answer a turn."""
 
+    @property
+    def head(self) -> RequestHead:
+        """The turn's request; asked for only where somebody has to see it."""
+        ...
+
     def abandon(self) -> None:
         """Nobody waits for it any more."""
         ...
@@ -142,11 +147,11 @@ class Pour:
 class Turn:
     """One request under way: what it needs between its head and the end of its reply. Owned by its connection."""
 
-    __slots__ = ("body", "connection", "errand", "fault", "head", "head_sent", "pour", "stopped", "task")
+    __slots__ = ("_asked", "body", "connection", "errand", "fault", "head_sent", "pour", "stopped", "task")
 
-    def __init__(self, connection: Connection, head: RequestHead) -> None:
+    def __init__(self, connection: Connection, asked: RequestHead | Errand) -> None:
         self.connection = connection
-        self.head = head
+        self._asked = asked
         self.body: RequestBody | None = None
         self.head_sent = False
         self.fault: Bad | None = None
@@ -157,6 +162,11 @@ class Turn:
         """In place of a task, where the front answers."""
         self.errand: Errand | None = None
         """The same, before it does."""
+
+    @property
+    def head(self) -> RequestHead:
+        asked = self._asked
+        return asked if isinstance(asked, RequestHead) else asked.head
 
     def ask(self) -> None:
         """The handler wants the body: the client may go on (RFC 9110 10.1.1)."""
@@ -450,9 +460,9 @@ class Connection(asyncio.Protocol):
         """All of a reply is written, and the client has not taken it yet: the connection goes on when it has."""
         self._begin_pour(head, Pour(b"", iter(()), body_bytes, body_bytes, done))
 
-    def wait_for(self, head: RequestHead, errand: Errand) -> Turn:
-        """The front answers this request when its errand is done; until then nothing else is answered here."""
-        turn = self._turn = Turn(self, head)
+    def wait_for(self, errand: Errand) -> Turn:
+        """The front answers a request when its errand is done; until then nothing else is answered here."""
+        turn = self._turn = Turn(self, errand)
         turn.errand = errand
         self._state = _BUSY
         self._deadline = None

@@ -29,7 +29,7 @@ from seawall.engine.peers import NOBODY, Peers
 from seawall.engine.popularity import Popularity
 from seawall.engine.pour import Filling
 from seawall.engine.purger import Purger
-from seawall.engine.route import Route
+from seawall.engine.route import Everywhere, Route
 from seawall.engine.searches import Searches
 from seawall.engine.standing import Candidates, Standing
 from seawall.engine.tally import Tally
@@ -190,11 +190,11 @@ class Engine:
             if self._store.deep or self._leases
             else Fetching(
                 route=self._route,
+                only=self._route.route if isinstance(self._route, Everywhere) else None,
                 store=self._store,
                 flights=self._flights,
                 hit_for_miss=self._hit_for_miss,
                 filling=self._filling,
-                lone=self._lone,
                 hand_over=self.hand_over,
             ),
         )
@@ -250,11 +250,11 @@ class Engine:
             visit, request, head, begun.key, begun.route, decision.fwd, decision=decision if decision.storable else None
         )
         flight, sent = begun.flight, begun.sent
-        if not decision.storable:
-            return Handover(
-                self._answering(visit, partial(self._pass_on, visit, trip, flight, sent)),
-                partial(self._let_go, flight, sent),
-            )
+        if flight is None:
+            flight = self._flights.enter(FlightKey(trip.key, None, (), next(self._lone)))
+            flight.overtaken = begun.overtaken
+            passing = partial(self._pass_on, visit, trip, flight, sent)
+            return Handover(self._answering(visit, passing), partial(self._let_go, flight, sent))
         pilot = partial(self._fetcher.fly, trip) if sent is None else partial(self._fetcher.go_on, trip, sent)
         self._flights.launch(flight, pilot)
         return Handover(

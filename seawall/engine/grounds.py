@@ -7,7 +7,7 @@ order of eviction, the counts), and what a fetch changes: flights, the store, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from seawall.clock import Clock
@@ -31,14 +31,14 @@ from seawall.store.memory import MemoryStore
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """What a miss and a pass need beside. `lone` gives the numbers of flights that nobody else boards."""
+    """What a miss and a pass need beside. `only`: the route, where there is one for all requests."""
 
     route: Callable[[RequestHead], Route | None]
+    only: Route | None
     store: Levels
     flights: Flights[Landing]
     hit_for_miss: HitForMiss
     filling: Filling
-    lone: Iterator[int]
     hand_over: Callable[[Request, Begun], Handover]
 
 

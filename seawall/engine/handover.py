@@ -21,15 +21,18 @@ from seawall.purge.applied import Mark
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What was decided when the request was here, and what it has met. `flight` was entered by hand.
+    """What was decided when the request was here, and what it has met.
 
-    `sent` None: the connection was gone before the origin can have seen the request; it is to be sent anew.
+    `flight` was entered by hand, and others may have boarded it; None for a pass. `overtaken`: an order or an unsafe
+    request may have concerned a pass since. `sent` None: the connection was gone before the origin can have seen the
+    request; it is to be sent anew.
     """
 
     key: str
     route: Route
     decision: Fetch
-    flight: Flight[Landing]
+    flight: Flight[Landing] | None
+    overtaken: bool
     mark: Mark
     arrived_at: float  # wall seconds
     started: float  # monotonic

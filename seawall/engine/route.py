@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seawall.http.message import RequestHead
 from seawall.policy.rules import Rules
 from seawall.upstream.straight import Straight
 from seawall.upstream.upstream import Upstream
@@ -21,3 +22,13 @@ class Route:
     @property
     def background(self) -> Upstream:
         return self.upstream if self.behind is None else self.behind
+
+
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """The route of every request, where there is just one without conditions."""
+
+    route: Route
+
+    def __call__(self, head: RequestHead) -> Route:
+        return self.route

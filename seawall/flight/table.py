@@ -122,9 +122,11 @@ Pilot = Callable[[Flight[T]], Coroutine[Any, Any, None]]
 class Flights(Generic[T]):
     """All flights of a process, and owner of their tasks."""
 
-    __slots__ = ("_flying", "_table")
+    __slots__ = ("_flying", "_table", "overtakings", "unlisted")
 
     def __init__(self) -> None:
+        self.overtakings = 0  # overtake() was called so often; who has no flight compares
+        self.unlisted = 0  # fetches under way that have no flight, because nobody can board them; counted by who flies
         self._table: dict[Hashable, Flight[T]] = {}
         self._flying: set[Flight[T]] = set()  # those that were overtaken are here, and no longer in the table
 
@@ -171,7 +173,7 @@ class Flights(Generic[T]):
 
     def __len__(self) -> int:
         """How many are under way, those that were overtaken among them."""
-        return len(self._flying)
+        return len(self._flying) + self.unlisted
 
     def __iter__(self) -> Iterator[Flight[T]]:
         return iter(tuple(self._flying))
@@ -194,6 +196,7 @@ class Flights(Generic[T]):
         It was asked for before the order, so it is for those who were already waiting and is
         not stored (HAZARDS F08).
         """
+        self.overtakings += 1
         for flight in self._flying:
             if concerns(flight.key):
                 flight.overtaken = True

@@ -56,6 +56,10 @@ _MODEST_BYTES = 4096
 # RFC 9111 4.3.3 needs something to validate: error pages are fetched anew.
 _WORTH_VALIDATING = frozenset({200, 203, 204, 206, 300, 301, 308})
 
+# What these rest on: the request's fields, the status, and the cache directives of the response. Nothing else that the
+# response or a route says makes such an answer storable.
+BY_DIRECTIVES = frozenset({Reason.NO_STORE, Reason.PRIVATE})
+
 # Explicit and the same for everybody: who asks next is told the same.
 _SETTLED = frozenset({Reason.NO_STORE, Reason.PRIVATE, Reason.SET_COOKIE, Reason.VARY_STAR, Reason.MUST_UNDERSTAND})
 _SETTLED_FOR_SUCCESS = frozenset(
