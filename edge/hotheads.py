@@ -68,6 +68,7 @@ class Asked:
         "prefix",
         "referer",
         "since",
+        "tags",
         "user_agent",
     )
 
@@ -80,6 +81,8 @@ class Asked:
         self.conditional = etags is not None or since is not None
         self.etags = etags
         """The opaque tags of If-None-Match, which compares weakly; None where there is none."""
+        self.tags = etags if isinstance(etags, frozenset) else None
+        """The same, unless any tag would do."""
         self.since = since
         """The instant of If-Modified-Since, where it counts."""
         self.directives = "cache-control" in head.headers or "pragma" in head.headers

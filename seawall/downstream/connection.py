@@ -214,7 +214,7 @@ class Connection(asyncio.Protocol):
         "_turn",
         "_unsent_bytes",
         "_wait",
-        "_write_paused",
+        "full",
         "peer",
         "send",
         "send_all",
@@ -237,7 +237,8 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._draining = False
         self._tls = False
-        self._write_paused = False
+        self.full = False
+        """Whether the client has fallen behind."""
         self._room: asyncio.Future[None] | None = None
         self._unsent_bytes = 0
         self._deadline: float | None = None
@@ -310,7 +311,7 @@ class Connection(asyncio.Protocol):
             self._inbox.put(data)
             if self._inbox.full:
                 self._pause()
-            if not self._write_paused:
+            if not self.full:
                 self._arm(Wait.TUNNEL, self._limits.tunnel_idle)
         elif state is State.LINGERING:
             self._thrown_bytes += len(data)
@@ -334,12 +335,12 @@ class Connection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        self._write_paused = True
+        self.full = True
         self._unsent_bytes = self._transport.get_write_buffer_size()
         self._watch()
 
     def resume_writing(self) -> None:
-        self._write_paused = False
+        self.full = False
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         self._watch()
@@ -411,24 +412,19 @@ class Connection(asyncio.Protocol):
 
     # ---- the replies' side (Outlet, Mouth) ------------------------------------------------------------------
 
-    @property
-    def full(self) -> bool:
-        """Whether the client has fallen behind."""
-        return self._write_paused
-
     def write(self, pieces: Iterable[bytes | memoryview]) -> None:
         """Hands pieces to the transport. Raises ClientGone."""
         if self._transport.is_closing():
             raise ClientGone
         self._transport.writelines(pieces)
-        if self._state is State.TUNNEL and not self._write_paused:
+        if self._state is State.TUNNEL and not self.full:
             self._arm(Wait.TUNNEL, self._limits.tunnel_idle)
         elif self._eof:
             self._watch()
 
     async def room(self) -> None:
         """Returns when the client has caught up."""
-        while self._write_paused:
+        while self.full:
             self._room = self._loop.create_future()
             try:
                 await self._room
@@ -516,7 +512,7 @@ class Connection(asyncio.Protocol):
         if pour is None:
             return
         try:
-            while not self._write_paused:
+            while not self.full:
                 piece = next(pour.pieces, None)
                 if piece is None:
                     turn.pour = None
@@ -531,7 +527,7 @@ class Connection(asyncio.Protocol):
 
     def tell(self, pieces: Iterable[bytes]) -> None:
         """Writes what may be left out: nothing if the client is gone or does not read."""
-        if not self._write_paused and not self._transport.is_closing():
+        if not self.full and not self._transport.is_closing():
             self._transport.writelines(pieces)
 
     # ---- heads ----------------------------------------------------------------------------------------------
@@ -549,7 +545,7 @@ class Connection(asyncio.Protocol):
         """Takes heads from what is pending until a request is under way or there is no whole one."""
         limits = self._limits
         while self._state is State.IDLE or self._state is State.HEAD:
-            if self._write_paused:
+            if self.full:
                 self._pause()
                 return
             pending = self._pending
@@ -768,7 +764,7 @@ class Connection(asyncio.Protocol):
                     self._break_off(how.delimiter)
                     raise
             complete = True
-            if self._write_paused:
+            if self.full:
                 await self.room()
             return how.keep
         finally:
@@ -951,7 +947,7 @@ class Connection(asyncio.Protocol):
         """What to wait for, where that depends on more than one thing."""
         limits, turn = self._limits, self._turn
         if self._state is State.TUNNEL or self._state is State.BUSY:
-            if self._write_paused:
+            if self.full:
                 self._arm(Wait.SEND, limits.send_stall)
             elif self._state is State.TUNNEL:
                 self._arm(Wait.TUNNEL, limits.tunnel_idle)
@@ -965,7 +961,7 @@ class Connection(asyncio.Protocol):
                 self._arm(Wait.HALF_CLOSE, limits.half_close_grace)
             else:
                 self._deadline = None
-        elif self._write_paused and self._state is State.CLOSING:
+        elif self.full and self._state is State.CLOSING:
             self._arm(Wait.SEND, limits.send_stall)
 
     def _arm(self, wait: Wait, seconds: float) -> None:

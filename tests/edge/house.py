@@ -37,6 +37,10 @@ class MovableClock:
     def monotonic(self) -> float:
         return self.at
 
+    @property
+    def offset(self) -> float:
+        return 0.0
+
     def tick(self, seconds: float) -> None:
         self.at += seconds
 

@@ -50,6 +50,10 @@ class Clock:
     def monotonic(self) -> float:
         return self.at
 
+    @property
+    def offset(self) -> float:
+        return 0.0
+
 
 class Whole:
     """A body that is there."""

@@ -49,6 +49,10 @@ class Clock:
     def monotonic(self) -> float:
         return self.at
 
+    @property
+    def offset(self) -> float:
+        return 0.0
+
 
 class Body:
     """A body that the story writes: pieces, then an end or a break."""
