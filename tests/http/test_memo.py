@@ -8,6 +8,7 @@ import pytest
 
 from seawall.http import dates, headers
 from seawall.http.memo import Memo
+from seawall.policy import control, packed
 
 
 class Counted:
@@ -56,8 +57,8 @@ def test_what_raises_is_not_kept() -> None:
 
 @pytest.mark.parametrize(
     "memo",
-    [dates._NAMED, headers._OPTIONS],
-    ids=["dates", "connection options"],
+    [dates._NAMED, headers._OPTIONS, control._ORDINARY, control._TARGETED, packed._LAYOUTS],
+    ids=["dates", "connection options", "cache-control", "cdn-cache-control", "layouts"],
 )
 def test_no_memo_of_what_peers_say_grows_without_end(memo: Memo[object]) -> None:
     for number in range(3000):
