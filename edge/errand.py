@@ -32,7 +32,7 @@ from seawall.engine.landing import Arriving, Landing
 from seawall.engine.route import Route
 from seawall.flight.fill import Fill
 from seawall.flight.table import Flight
-from seawall.http.headers import headers
+from seawall.http.headers import EMPTY, Headers, headers
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.http.wire import ORIGIN_FORM, serialize_request_head
 from seawall.policy.decide import decide
@@ -369,11 +369,13 @@ class Errand:
             return False
         now, rules, decision = errands.clock.now(), self._way.rules, self._decision
         settled: Settlement | None = None
+        fields = EMPTY
         if rules.cache:  # else nothing is ever stored, and nobody asks
             which = self._asked, status, directing
             settled = errands.forbidden.get(which)
             if settled is None:
-                reply = ResponseHead(status, said, headers(pairs), 1)
+                fields = headers(pairs)
+                reply = ResponseHead(status, said, fields, 1)
                 settled = settle(self.head, False, reply, True, None, (), self._arrived_at, now, rules)
                 if isinstance(settled, PassOn) and settled.reason in BY_DIRECTIVES:
                     errands.forbid(which, settled)
@@ -384,7 +386,7 @@ class Errand:
             if flight is None or kind.line is None or kind.traced or not errands.filling.fits(length):
                 return False
             self._leave(origin, hint)
-            self._keep(flight, entry, pairs, body)
+            self._keep(flight, entry, fields, body)
             if turn is not None:
                 head = errands.replies.stored(entry, decision.fwd, decision.reason, now, length)
                 self._reply(turn, head, body, status, _MISS, decision.reason, entry.fresh_until - now)
@@ -408,7 +410,7 @@ class Errand:
         self._reply(turn, b"".join(shown), body, status, outcome, reason, None)
         return True
 
-    def _keep(self, flight: Flight[Landing], entry: Entry, pairs: list[tuple[str, str]], body: bytes) -> None:
+    def _keep(self, flight: Flight[Landing], entry: Entry, fields: Headers, body: bytes) -> None:
         """As Fetcher.keep, for a body that is there."""
         errands, key = self._errands, self._key
         fetching = errands.fetching
@@ -425,7 +427,7 @@ class Errand:
             errands.counters.not_stored[Reason.TOO_LARGE] += 1
             return
         fetching.hit_for_miss.forget(key)
-        if errands.searches.said or any(name.lower() == "no-vary-search" for name, _ in pairs):
+        if errands.searches.said or "no-vary-search" in fields:
             errands.searches.learn(self.head, key, entry)
 
     def _reply(
