@@ -22,9 +22,10 @@ from typing import Final
 from edge.heardlines import Lines
 from edge.hotheads import Asked
 from edge.hotreplies import Replies
-from seawall.downstream.connection import Connection, Turn
+from seawall.downstream.connection import Connection
 from seawall.downstream.exchange import Request
 from seawall.downstream.server import Server
+from seawall.downstream.turn import Turn
 from seawall.engine.fetch import FlightKey, Sent, failure_of
 from seawall.engine.grounds import Fetching, Grounds
 from seawall.engine.handover import Begun

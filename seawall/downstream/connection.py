@@ -36,7 +36,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, cast
@@ -46,13 +46,14 @@ from seawall.downstream.exchange import Handler, Reply, Request, Sent
 from seawall.downstream.inbox import Inbox
 from seawall.downstream.limits import Limits
 from seawall.downstream.problem import problem
-from seawall.downstream.reply import WRITE_BYTES, ClientGone, Delimiter, Sending, bodyless, framed, interim_block
+from seawall.downstream.reply import ClientGone, Delimiter, Sending, bodyless, framed
 from seawall.downstream.tunnel import Splice
+from seawall.downstream.turn import Errand, Pour, Turn, in_writes
 from seawall.http.bad import Bad
 from seawall.http.body import BodyBroken, Duplex
 from seawall.http.framing import Length, NoBody, keep_alive, request_framing
 from seawall.http.headers import combined, connection_options, without
-from seawall.http.message import RequestHead, ResponseHead
+from seawall.http.message import RequestHead
 from seawall.http.wire import LINE_EXTRA_BYTES, head_end, parse_request_head, request_line_fault, spoiled
 
 if TYPE_CHECKING:
@@ -70,7 +71,6 @@ LINGER_BYTES = 512 * 1024
 # How long a connection without a request is kept when the server stops: a round trip over the worst of networks.
 FIRST_REQUEST_SECONDS = 1.0
 
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # TRACE would show a client's own credentials to whoever makes it ask (HAZARDS T15); CONNECT never parses.
 REFUSED_METHODS = frozenset({"TRACE"})
 
@@ -109,83 +109,6 @@ _WAIT_IDLE = Wait.IDLE
 
 class _Closable(Protocol):
     def close(self) -> None: ...
-
-
-class Errand(Protocol):
-    """What the front has gone for, so as to answer a turn."""
-
-    @property
-    def head(self) -> RequestHead:
-        """The turn's request; asked for only where somebody has to see it."""
-        ...
-
-    def abandon(self) -> None:
-        """Nobody waits for it any more."""
-        ...
-
-
-class Pour:
-    """What is left of a reply that lies in memory whole. `done` is told once: octets of the body, and all of them?"""
-
-    __slots__ = ("body_bytes", "done", "head", "length_bytes", "pieces")
-
-    def __init__(
-        self,
-        head: bytes,
-        pieces: Iterator[memoryview],
-        length_bytes: int,
-        body_bytes: int,
-        done: Callable[[int, bool], None],
-    ) -> None:
-        self.head = head  # b"" once it is written
-        self.pieces = pieces
-        self.length_bytes = length_bytes  # of the whole body
-        self.body_bytes = body_bytes  # that the transport has taken
-        self.done = done
-
-
-class Turn:
-    """One request under way: what it needs between its head and the end of its reply. Owned by its connection."""
-
-    __slots__ = ("_asked", "body", "connection", "errand", "fault", "head_sent", "pour", "stopped", "task")
-
-    def __init__(self, connection: Connection, asked: RequestHead | Errand) -> None:
-        self.connection = connection
-        self._asked = asked
-        self.body: RequestBody | None = None
-        self.head_sent = False
-        self.fault: Bad | None = None
-        """Why it was stopped, where the client is still to be told."""
-        self.stopped = False
-        self.task: asyncio.Task[None] | None = None
-        self.pour: Pour | None = None
-        """In place of a task, where the front answers."""
-        self.errand: Errand | None = None
-        """The same, before it does."""
-
-    @property
-    def head(self) -> RequestHead:
-        asked = self._asked
-        return asked if isinstance(asked, RequestHead) else asked.head
-
-    def ask(self) -> None:
-        """The handler wants the body: the client may go on (RFC 9110 10.1.1)."""
-        if not self.head_sent:
-            self.connection.tell((CONTINUE,))
-
-    def interim(self, head: ResponseHead) -> None:
-        """See Request.interim. Raises ValueError where this is no interim response."""
-        if not 100 <= head.status < 200 or head.status == 101:
-            raise ValueError("no interim status")
-        if self.head_sent or self.head.minor == 0:
-            return
-        if head.status == 100:
-            # Ours to send, and once: when the body is first read.
-            if self.body is not None and self.body.unasked:
-                self.body.asked()
-                self.ask()
-            return
-        self.connection.tell((interim_block(head),))
 
 
 class Connection(asyncio.Protocol):
@@ -450,7 +373,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         """A reply from memory that is too large for one write: it goes out, and the connection on, no faster than the
         client takes it. `octets` is the reply's head; the body is not empty."""
-        self._pump(self._begin_pour(head, Pour(octets, _in_writes(body), sum(map(len, body)), 0, done)))
+        self._pump(self._begin_pour(head, Pour(octets, in_writes(body), sum(map(len, body)), 0, done)))
 
     def await_room(self, head: RequestHead, body_bytes: int, done: Callable[[int, bool], None]) -> None:
         """All of a reply is written, and the client has not taken it yet: the connection goes on when it has."""
@@ -1005,14 +928,6 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self.cut()
-
-
-def _in_writes(body: tuple[bytes, ...]) -> Iterator[memoryview]:
-    """The body by reference, in pieces of what is written at a time."""
-    for piece in body:
-        view = memoryview(piece)
-        for start in range(0, len(view), WRITE_BYTES):
-            yield view[start : start + WRITE_BYTES]
 
 
 def _nowhere(octets: bytes | list[bytes]) -> None:
