@@ -65,7 +65,7 @@ class MemoryStore:
 
         False: larger than the whole budget, or the policy would rather keep what it has; nothing changed.
         """
-        known = item.name in self._order
+        known = bool(self.get(item.key)) and item.name in self._order
         if not self._take_in(item):
             return False
         if known:  # asked for again, after it had become stale
