@@ -40,7 +40,7 @@ from seawall.policy.present import changed_at
 from seawall.policy.reasons import Outcome
 from seawall.policy.rules import Rules
 from seawall.store.shards import TOP
-from seawall.store.stored import Stored
+from seawall.store.stored import Overtaken, Stored
 
 # A body up to here is copied behind its head and is one piece with it; a longer one goes beside it, by reference. One
 # write() and one writelines() of two pieces cost the same at 4 KiB; at 64 KiB it is 14 us for 12.
@@ -442,6 +442,8 @@ class Front:
         """The heads of an object that has none ready: one hit's, unless it was hit a moment ago too."""
         way = item.hot
         if not isinstance(way, Way):
+            if isinstance(way, Overtaken):
+                return None
             way = None if way is _NEVER else self._way_of(item, asked, key)
             item.hot = way or _NEVER
             if way is None:

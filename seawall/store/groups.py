@@ -14,7 +14,7 @@ from seawall.store.shards import TOP, Crowd, Shards
 
 # A set of so many becomes a Crowd, which adds 0.3 us slower and is never written anew as a whole. The next time would
 # take 0.1 ms, and the one after it 0.4; but tags that grow side by side, as when a site is fetched for the first time,
-# are full in the same moment: with 32,768 here, a hundred of them took 30 ms at their 4,915th member, 40 MB of new pages.
+# are full in the same moment: with 32,768 here, a hundred of them took 30 ms and 40 MB at their 4,915th member.
 MOST_TOGETHER = 1024
 
 M = TypeVar("M", bound=Hashable)

@@ -19,8 +19,8 @@ SHARDS = 256
 # An int below 2**56 is its own hash and has none of these bits: ints would all share one shard.
 TOP = 56
 
-# Of a Crowd. A prime: the hashes of objects are addresses, alike in their upper bits and multiples of something in their
-# lower ones; and the rest says nothing about the lowest bits, which a set looks at first.
+# Of a Crowd. A prime: hashes of objects are addresses, alike in their upper bits and multiples of something in their
+# lower ones; and the remainder says nothing about the lowest bits, which a set looks at first.
 PARTS = 61
 
 _MOVED = 4
