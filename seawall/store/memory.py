@@ -4,8 +4,8 @@ Synchronous, so that a hit can be answered where the octets arrive. Knows no clo
 the entries it is given.
 Invariant: bucket, order and tag index hold exactly the same objects; check() says where they do not.
 
-Of an order that meets many at once only the word is atomic: each is marked (overtake()), and what is marked is found by
-nobody, until catch_up() has carried it out on so many at a time, or who looks for one of them has, on that one. It is
+Of an order that meets many at once only the word is atomic: each is marked (overtake()), and nobody finds it as it was.
+catch_up() carries the order out on so many at a time, and who looks for one of them before that, on that one. It is
 marked in the object itself, because that alone is one look into main memory each; a key, a bucket and an index are ten.
 
 Nothing here or in what it is made of is ever written anew as a whole (shards.py): with a million objects no put, get
