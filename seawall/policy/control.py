@@ -101,7 +101,7 @@ def _ordinary(value: str) -> Control:
 
 
 _SILENT = Control(Speaker.CACHE_CONTROL)
-_ORDINARY = Memo(_ordinary)  # a site has a handful of values: 0.05 us from here, 3.5 us to read
+_ORDINARY = Memo(_ordinary)  # a site has a handful of values: 0.04 us from here, 3.6 us to read
 
 # --- CDN-Cache-Control (RFC 9213) ---
 

@@ -204,7 +204,7 @@ def _forward(
     return (_ask_for_variants(candidates) if candidates else None) or _fetch(fwd, reason)
 
 
-@lru_cache(maxsize=64)  # a few words each way: 0.1 us from here, 0.4 us to make
+@lru_cache(maxsize=64)  # a few words each way: 0.15 us from here, 0.5 us to make
 def _fetch(fwd: Fwd, reason: Reason | None) -> Fetch:
     return Fetch(fwd, True, reason)
 

@@ -162,7 +162,7 @@ def _forwarded(request: RequestHead, peer: str, appended: dict[str, list[str]], 
     ]
 
 
-@lru_cache(maxsize=1024)  # sites are few; an authority is short (target.py): 0.07 us from here, 0.7 us to look at
+@lru_cache(maxsize=1024)  # sites are few; an authority is short (target.py): 0.1 us from here, 0.5 us to look at
 def _host_and_port(authority: str, scheme: str) -> tuple[str, str]:
     """The host as Forwarded can hold it, a token or quoted, and the port that X-Forwarded-Port says."""
     name, _, port = authority.rpartition(":")

@@ -115,7 +115,7 @@ def _explicit(fields: Headers, said: Control, now: float) -> Lifetime | None:
     return Lifetime(max(expires_at - date_of(fields, now), 0.0), Source.EXPIRES)
 
 
-@lru_cache(maxsize=1024)  # a site says a few: 0.07 us from here, 0.4 us to make
+@lru_cache(maxsize=1024)  # a site says a few: 0.15 us from here, 0.4 us to make
 def _said(seconds: int, source: Source) -> Lifetime:
     return Lifetime(float(seconds), source)
 
