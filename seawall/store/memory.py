@@ -253,7 +253,7 @@ class MemoryStore:
         for victim in victims:
             self._unfile(self._named(victim))
             self.evicted += 1
-        for old in self.get(item.key):
+        for old in self._found(item.key):
             if supersedes(entry, old.entry):
                 if old.name != item.name:
                     self._order.forget(old.name)
@@ -267,6 +267,10 @@ class MemoryStore:
 
     def _named(self, name: Hashable) -> Stored:
         assert isinstance(name, str)  # noqa: S101 (we admit nothing else)
+        # Nearly every name is its object's key, and nearly every key has one: 0.2 us for 1.2.
+        found = self._buckets.dicts[hash(name) >> TOP].get(name)
+        if isinstance(found, Stored) and found.name == name:
+            return found
         return next(item for item in self._found(key_of(name)) if item.name == name)
 
     def _found(self, key: str) -> tuple[Stored, ...]:

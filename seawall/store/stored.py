@@ -98,10 +98,15 @@ class Stored:
     @property
     def cost_bytes(self) -> int:
         """Body where it is in memory, key, head, name and overhead."""
-        body = self.held
-        in_memory = 0 if not isinstance(body, bytes | tuple) else self.body_bytes
-        index_bytes = sum(map(len, self.entry.tags)) + (0 if self.name is self.key else len(self.name))
-        return in_memory + self.entry.head_bytes + len(self.key) + index_bytes + OVERHEAD_BYTES
+        body, entry, key, name = self.held, self.entry, self.key, self.name
+        cost = entry.head_bytes + len(key) + OVERHEAD_BYTES
+        if isinstance(body, bytes):
+            cost += len(body)
+        elif isinstance(body, tuple):
+            cost += sum(map(len, body))
+        if entry.tags:
+            cost += sum(map(len, entry.tags))
+        return cost if name is key else cost + len(name)
 
 
 def stored(key: str, entry: Entry, body: tuple[bytes, ...] | Filed, *, look_again_at: float = math.inf) -> Stored:
