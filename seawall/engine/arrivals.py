@@ -12,7 +12,6 @@ from seawall.downstream.exchange import Reply
 from seawall.engine import replies
 from seawall.engine.landing import Arriving, Kept, Landing, Lone
 from seawall.engine.popularity import Popularity
-from seawall.engine.standing import Standing
 from seawall.engine.visit import Visit
 from seawall.http.dates import format_date
 from seawall.http.message import RequestHead
@@ -28,15 +27,12 @@ class Arrivals:
     """Makes replies. Everything is lent; `popularity` counts what is served from the store, None: nobody wants to
     know."""
 
-    __slots__ = ("_clock", "_node", "_popularity", "_standing", "_store")
+    __slots__ = ("_clock", "_node", "_popularity", "_store")
 
-    def __init__(
-        self, node: str, clock: Clock, store: Levels, standing: Standing, popularity: Popularity | None
-    ) -> None:
+    def __init__(self, node: str, clock: Clock, store: Levels, popularity: Popularity | None) -> None:
         self._node = node
         self._clock = clock
         self._store = store
-        self._standing = standing
         self._popularity = popularity
 
     async def disembark(
@@ -53,10 +49,10 @@ class Arrivals:
                 visit.fwd_status, visit.stored, visit.mark = fwd_status, led and unstored is None, mark
                 visit.reason = unstored or visit.reason
                 return replies.from_fill(visit, head, entry, fill, seat if led else None, self._node, now)
-            case Kept(item, fwd_status, stale):
+            case Kept(item, fwd_status, mark, stale):
                 if not (led or matches(head, item.entry)):
                     return None
-                visit.fwd_status, visit.mark = fwd_status, self._standing.mark
+                visit.fwd_status, visit.mark = fwd_status, mark
                 if stale is not None:
                     visit.outcome, visit.reason = Outcome.STALE, stale
                 elif fwd_status is None:

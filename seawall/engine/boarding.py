@@ -12,11 +12,12 @@ from functools import partial
 
 from seawall.clock import Clock
 from seawall.engine.fetch import Fetcher, FlightKey, Trip
-from seawall.engine.landing import Arriving, Landing
+from seawall.engine.landing import Arriving, Kept, Landing
 from seawall.engine.standing import Standing
 from seawall.engine.visit import Observer, Visit
 from seawall.flight.table import Flight, FlightFailed, Flights, Pilot
 from seawall.policy.vary import selected
+from seawall.store.stored import Stored
 
 
 class Boarding:
@@ -80,9 +81,11 @@ class Boarding:
         return landing, led
 
     def _is_overtaken(self, trip: Trip, landing: Landing) -> bool:
-        return isinstance(landing, Arriving) and self._standing.applied.overtakes(
-            landing.mark, trip.key, landing.entry.tags
-        )
+        match landing:
+            case Arriving(entry=entry) | Kept(item=Stored(entry=entry)):
+                return self._standing.applied.overtakes(landing.mark, trip.key, entry.tags)
+            case _:
+                return False
 
     async def _await_elder(self, key: FlightKey) -> None:
         """Without a lease, only a flight that took off after the request came will do.

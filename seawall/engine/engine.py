@@ -149,11 +149,12 @@ class Engine:
             filling=self._filling,
             leases=leases,
             chance=chance,
+            unlist=self._flights.unlist,
         )
         self._invalidator = Invalidator(self._key_of, store, self._flights)
         self._purger = Purger(self._key_of, store, self._flights, clock, standing.applied)
         lone = count(1)
-        self._arrivals = Arrivals(node, clock, store, standing, popularity)
+        self._arrivals = Arrivals(node, clock, store, popularity)
         self._boarding = Boarding(self._flights, self._fetcher, standing, clock, observer, lone)
         self._alone = Alone(
             self._flights, self._fetcher, store, standing, clock, self._invalidator, self._arrivals, lone

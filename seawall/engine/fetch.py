@@ -125,6 +125,7 @@ class Fetcher:
         "_searches",
         "_standing",
         "_store",
+        "_unlist",
         "_uses",
     )
 
@@ -142,8 +143,9 @@ class Fetcher:
         filling: Filling,
         leases: Leases | None,
         chance: Callable[[], float],
+        unlist: Callable[[Flight[Landing]], None],
     ) -> None:
-        """`chance` gives numbers from [0, 1)."""
+        """`chance` gives numbers from [0, 1). `unlist`: a flight keeps its passengers and takes no more."""
         self._node = node
         self._clock = clock
         self._store = store
@@ -155,6 +157,7 @@ class Fetcher:
         self._observer = observer
         self._filling = filling
         self._leases = leases
+        self._unlist = unlist
 
     async def send(self, trip: Trip, conditions: Headers, *, first: bool) -> Answer | Failure:
         """One exchange with the upstream."""
@@ -193,6 +196,9 @@ class Fetcher:
             return
         try:
             await self._fetch(trip, flight)
+            # Nobody is to board any more: what landed is in the store by now, or it was not for others. Who boarded
+            # would be given what was true at the landing, and be turned away by what is the leader's alone.
+            self._unlist(flight)
             # Who waits for the lease looks below, and what was stored here is on its way there.
             with suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_SECONDS):
@@ -209,7 +215,7 @@ class Fetcher:
         held = self.candidates(items)
         match decide(trip.head, False, held.entries, self._clock.now(), trip.rules, False):
             case Serve(entry):
-                flight.land(Kept(held.item(entry), None))
+                flight.land(Kept(held.item(entry), None, self._standing.mark))
                 return True
             case _:
                 return False
@@ -307,11 +313,12 @@ class Fetcher:
                 # refresh() can only refuse what no longer fits the budget, as nothing was awaited since `held`
                 # was read: then the validated body still answers this once.
                 fresh = self._store.refresh(item, updated) or stored(trip.key, updated, item.body)
-                flight.land(Kept(fresh, answer.head.status))
+                flight.land(Kept(fresh, answer.head.status, self._standing.mark))
             case UseStale(entry, reason):
                 item = held.item(entry)
                 drop(answer)
-                flight.land(Kept(item, None if isinstance(answer, Failure) else answer.head.status, reason))
+                status = None if isinstance(answer, Failure) else answer.head.status
+                flight.land(Kept(item, status, self._standing.mark, reason))
             case PassOn(reason, remember):
                 if remember:
                     self._hit_for_miss.remember(trip.key, self._clock.now())

@@ -35,10 +35,14 @@ class Arriving:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A stored response is the answer: validated by a 304, or stale because the origin failed (`stale`)."""
+    """A stored response is the answer: validated by a 304, or stale because the origin failed (`stale`).
+
+    `mark`: the orders that it has survived. One may come between the landing and whoever wakes by it.
+    """
 
     item: Stored
     fwd_status: int | None
+    mark: Mark
     stale: Reason | None = None
 
     def abandon(self) -> None:

@@ -17,6 +17,7 @@ from seawall.engine.peers import Parent, Peers
 from seawall.engine.route import Route
 from seawall.engine.standing import Standing
 from seawall.engine.visit import Visit
+from seawall.flight.lease import Leases
 from seawall.http.body import BodyBroken, BodyReader
 from seawall.http.headers import headers
 from seawall.http.message import RequestHead, ResponseHead
@@ -202,6 +203,7 @@ class Stage:
         memory: MemoryStore | None = None,
         most_in_memory: int = DEFAULT.max_object_bytes,
         stamped: bool = False,
+        leases: Leases | None = None,
     ) -> None:
         """`stamped`: the levels below memory are held against this node's orders, as a node's are."""
         self.clock = Clock()
@@ -226,6 +228,7 @@ class Stage:
             standing=self.standing,
             peers=Peers(secret),
             chance=chance,
+            leases=leases,
         )
 
     def request(
