@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seawall.config import schema
+from seawall.config.place import rank
 from seawall.config.places import data_directory
 from seawall.engine.standing import Standing
 from seawall.purge.applied import Mark
@@ -77,6 +78,7 @@ async def open_lower(
         redis = await open_redis(
             store.redis.url,
             namespace=store.redis.namespace,
+            rank=rank(topology, name),
             secret=None if secret is None else secret.encode(),
             max_object_bytes=store.redis.max_object_size,
             now=now,

@@ -12,6 +12,9 @@ Pure. Redis evicts key by key and restores what it likes, so a layout must not b
     {namespace:1:07}:d          an index that was given up: what it names is dead and waits for being swept away
     {namespace:1:07}:l:<digest>  a lease (seawall/flight/lease.py)
 
+Nodes that stand behind others have buckets of their own, by their rank: {namespace:1:2:07}. What a parent keeps and
+what its children made of it are two things, and a child that fetches holds a lease that its parent must not wait for.
+
 What the index does not name is not there, whatever lies about. So with the index everything in its bucket is lost,
 and nothing can be read that could not be purged. All variants of a URL share a bucket, and a bucket one hash tag: one
 slot, one server, one script.
@@ -45,15 +48,19 @@ EVERYTHING: Range = (b"[u", b"(v")
 
 
 class RedisLayout:
-    """The names of the keys in one namespace. Raises ValueError where it is none."""
+    """The names of the keys in one namespace, for nodes of one rank: so many others stand between them and the origin.
+
+    Raises ValueError where it is no namespace.
+    """
 
     __slots__ = ("tags",)
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, rank: int = 0) -> None:
         if not _NAMESPACE.fullmatch(namespace):
             raise ValueError("a namespace is 1 to 64 letters, digits, dots, dashes and underscores")
         # The hash tag of each bucket, without its braces.
-        self.tags = tuple(f"{namespace}:{_LAYOUT}:{bucket:02}" for bucket in range(BUCKETS))
+        place = f"{namespace}:{_LAYOUT}:{rank}" if rank else f"{namespace}:{_LAYOUT}"
+        self.tags = tuple(f"{place}:{bucket:02}" for bucket in range(BUCKETS))
 
     def index(self, bucket: int) -> bytes:
         return f"{{{self.tags[bucket]}}}:i".encode()

@@ -65,16 +65,17 @@ async def open_redis(
     url: str,
     *,
     namespace: str = "seawall",
+    rank: int = 0,
     secret: bytes | None = None,
     max_object_bytes: int = MAX_OBJECT_BYTES,
     now: Callable[[], float],
 ) -> RedisLevel:
     """The level in the Redis that this URL means (redisurl.py). Connects when it is first used.
 
-    Nodes of one `namespace` share what they store; others may use the same Redis. `now`: seconds since the epoch.
-    Raises ValueError where the URL or the namespace is none.
+    Nodes of one `namespace` and `rank` share what they store; others may use the same Redis. `now`: seconds since the
+    epoch. Raises ValueError where the URL or the namespace is none.
     """
-    layout = RedisLayout(namespace)
+    layout = RedisLayout(namespace, rank)
     return RedisLevel(RedisClient(url, scripts.ALL), layout, secret, max_object_bytes, now)
 
 
