@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from seawall.flight import leaseredis
 from seawall.flight.lease import Lease, Leases
-from seawall.flight.leaseredis import PAUSE_MOST_SECONDS, TOKEN_BYTES, RedisLeases
+from seawall.flight.leaseredis import ALIVE_SECONDS, PAUSE_MOST_SECONDS, TOKEN_BYTES, RedisLeases
 from seawall.store.redisclient import OPERATION_SECONDS
 from tests.redis_house import LAYOUT, opened
 from tests.redis_servers import RedisProcess, redis_servers
@@ -65,11 +66,44 @@ async def test_of_many_at_once_one_has_it(ours: Leases, theirs: Leases) -> None:
 
 
 async def test_it_runs_out_by_itself(redis: RedisProcess, ours: Leases, theirs: Leases) -> None:
-    await taken(ours, seconds=5.0)
-    assert 4_000 < redis.ask("PTTL", LAYOUT.lease(A)) <= 5_000
+    await taken(ours, seconds=1.5)
+    assert 500 < redis.ask("PTTL", LAYOUT.lease(A)) <= 1_500
     redis.ask("PEXPIRE", LAYOUT.lease(A), 1)
     await theirs.wait(A, LONG)
     await taken(theirs)
+
+
+async def test_who_dies_or_stands_still_with_it_holds_up_nobody_for_long(redis: RedisProcess, ours: Leases) -> None:
+    await taken(ours, seconds=LONG)
+    assert 0 < redis.ask("PTTL", LAYOUT.lease(A)) <= 1000 * ALIVE_SECONDS
+
+
+async def test_who_needs_it_longer_keeps_it(
+    redis: RedisProcess, ours: Leases, theirs: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaseredis, "RENEW_SECONDS", 0.01)
+    lease = await taken(ours)
+    for _ in range(3):
+        redis.ask("PEXPIRE", LAYOUT.lease(A), 60_000)  # until the holder says otherwise
+        async with asyncio.timeout(20):
+            while redis.ask("PTTL", LAYOUT.lease(A)) > 1000 * ALIVE_SECONDS:
+                await asyncio.sleep(0)
+    assert await theirs.take(A, LONG) is None
+    await ours.release(lease)
+    theirs_now = await taken(theirs)
+    assert redis.ask("GET", LAYOUT.lease(A)) == theirs_now.token.encode()
+
+
+async def test_nobody_prolongs_what_has_become_anothers(
+    redis: RedisProcess, ours: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaseredis, "RENEW_SECONDS", 0.01)
+    await taken(ours)
+    redis.ask("SET", LAYOUT.lease(A), "another's", "PX", 60_000)  # the first holder stood still for too long
+    async with asyncio.timeout(20):
+        while ours._held:  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+    assert redis.ask("PTTL", LAYOUT.lease(A)) > 1000 * ALIVE_SECONDS
 
 
 async def test_whose_lease_ran_out_does_not_let_go_of_another_ones(
