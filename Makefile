@@ -28,7 +28,8 @@ help:
 	@echo "make bench        beside nginx and Varnish, a quarter of an hour; ARGS=--quick or --full for less or more"
 	@echo "make bench-report what that found: into docs/performance.md, with plots"
 	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
-	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker"
+	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker;"
+	@echo "                  LEVELS=disk, redis or workers for nodes that keep more than their memory does"
 	@echo "make torture      kills, bit rot and full disks over the disk level, for longer"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
@@ -70,12 +71,15 @@ conformance-baseline: $(RUN) $(NODE)
 	@$(BIN)/python -m tests.conformance.run --update-baseline
 
 # The long randomised run over real processes, and the offline checker over what it saw. Two to five minutes.
+# LEVELS says where the nodes keep what they store: memory, disk, redis or workers.
 .PHONY: consistency
 consistency: READS ?= 200000
 consistency: PURGES ?= 2000
 consistency: SEED ?= 1
+consistency: LEVELS ?= memory
 consistency: $(TEST)
-	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) $(ARGS)
+	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) \
+	  --levels $(LEVELS) $(ARGS)
 
 # Kills, bit rot and full disks, for longer than a test run has time. About ten minutes.
 .PHONY: torture

@@ -66,6 +66,11 @@ class RedisProcess:
         return f"redis://127.0.0.1:{self.port}"
 
     @property
+    def snapshot(self) -> Path:
+        """Where SAVE writes, and from where it begins when it starts, if there is one."""
+        return self.directory / "dump.rdb"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid

@@ -7,7 +7,8 @@ operation takes effect somewhere between its two instants) and no weaker.
 Words. W(v) is the write that made version v of a key; v stands at the origin certainly from W(v).acked on, possibly
 from W(v).sent on. `before(P)` is the newest version of a key with W.acked <= P.sent: what certainly stood at the
 origin when the purge was sent. A node is *troubled* while it, a node between it and the origin, or the origin has a
-fault, from `struck_at` to `recovered_at` and `Bounds.recovery` beyond (health checks have to notice).
+fault, from `struck_at` to `recovered_at` and `Bounds.recovery` beyond (health checks have to notice). A level below
+the nodes' memory is in nobody's way: that it is frozen, dead or emptied costs hits, and excuses nothing.
 
 INTEGRITY     A body that its framing calls complete has exactly the octets that its key, its variant and the version
               in its head give, and that version was written. Always, faults or not.
@@ -37,7 +38,10 @@ MONOTONE      Of two reads of one key and variant at one node, where the first e
               the origin and gets ahead of what the shield stores, and falls behind when the shield is back. That
               ends when the last copy from before has run out (max_age + swr after the trouble), or with the first
               hard purge of the key, sent after the trouble, that is complete. Nor across a kill of the node itself,
-              which is trouble too. So reads are compared within the stretches between.
+              which is trouble too. So reads are compared within the stretches between. A shared level that comes back
+              with what it held before (RESTORE) taints all nodes in the same way: what replaced that is lost.
+              Of a node of several processes each has a memory of its own; reads are compared where they certainly
+              came from the same one (`Read.seat`).
 
 STALENESS     Without any purge: v is superseded at the first W(u).acked with u > v. A read that began later than
               max_age after that says that it is stale, and one later than max_age + swr is served only by a troubled
@@ -66,6 +70,7 @@ from functools import cached_property
 
 from tests.consistency.history import (
     ORIGIN,
+    SHARED,
     Fault,
     FaultKind,
     History,
@@ -189,7 +194,10 @@ class _Facts:
             writes[write.key].append(write)
         self.writes = {name: _Writes(key, writes[name]) for name, key in history.keys.items()}
         self.trouble = {node: self._spans(node) for node in history.setup.nodes}
-        self.trouble_anywhere = Spans(self._lasting(fault) for fault in history.faults if fault.key is None)
+        self.trouble_anywhere = Spans(
+            self._lasting(fault) for fault in history.faults if fault.key is None and fault.node != SHARED
+        )
+        self.restored = Spans(self._lasting(fault) for fault in history.faults if fault.kind is FaultKind.RESTORE)
         self._of_key = {
             name: Spans(self._lasting(fault) for fault in history.faults if fault.key == name)
             for name in {fault.key for fault in history.faults if fault.key is not None}
@@ -369,15 +377,15 @@ def _receipts(facts: _Facts) -> Iterator[Violation]:
 def _monotone(facts: _Facts) -> Iterator[Violation]:
     for (name, node), reads in facts.whole.items():
         tainted = _tainted(facts, name, node)
-        by_variant: dict[str, list[Read]] = defaultdict(list)
+        by_variant: dict[tuple[str, str], list[Read]] = defaultdict(list)
         for read in reads:
-            by_variant[read.variant].append(read)
+            by_variant[read.variant, read.seat].append(read)
         for each in by_variant.values():
             yield from _descents(each, tainted)
 
 
 def _tainted(facts: _Facts, name: str, node: str) -> Spans:
-    """When a node's copies of a key may come from parents that differ."""
+    """When a node's copies of a key may come from parents that differ, or from before."""
     key = facts.history.keys[name]
     healing = sorted(
         (purge.sent_at, purge.acked_at)
@@ -385,7 +393,7 @@ def _tainted(facts: _Facts, name: str, node: str) -> Spans:
         if purge.state is PurgeState.COMPLETE and not purge.soft
     )
     spans: list[tuple[float, float]] = []
-    for begin, end in zip(facts.trouble[node].begins, facts.trouble[node].ends, strict=True):
+    for begin, end in (*facts.trouble[node], *facts.restored):
         healed = min((acked for sent, acked in healing if sent >= end), default=float("inf"))
         spans.append((begin, min(healed, end + key.max_age + key.swr + facts.bounds.slack)))
     return Spans(spans)

@@ -22,6 +22,7 @@ import msgspec
 from origin_stub.body import body_bytes, body_key
 
 ORIGIN = "origin"  # the name under which faults speak of it
+SHARED = "redis"  # likewise of the level that nodes share, where they have one
 SELECTING = "accept-language"  # the request field that selects a variant
 
 
@@ -32,13 +33,15 @@ class _Record(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True, f
 class Setup(_Record, frozen=True, tag="setup"):
     """The topology. `upstream` names, for each node, every node between it and the origin (without the origin).
 
-    `lease` is in seconds; `margin` is what may be added to it before it counts as run out.
+    `lease` is in seconds; `margin` is what may be added to it before it counts as run out. `levels`: where they keep
+    what they store, in the run's own words.
     """
 
     upstream: dict[str, tuple[str, ...]]
     lease: float
     margin: float
     seed: int = 0
+    levels: str = "memory"
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -118,6 +121,9 @@ class Read(_Record, frozen=True, tag="R"):
 
     `status` None: no head came. `whole`: the framing said that the body had ended, so the client took it for
     complete. `version` is what the head claims; `digest` is of the octets that came (see `digest_of`).
+
+    `seat`: at a node of several processes, reads with the same one came over one connection, so one process answered
+    them all. Empty where the node is one process.
     """
 
     key: str
@@ -132,6 +138,7 @@ class Read(_Record, frozen=True, tag="R"):
     digest: str
     x_cache: str = ""
     why: str = ""
+    seat: str = ""
 
     @property
     def hit(self) -> bool:
@@ -151,15 +158,17 @@ class Read(_Record, frozen=True, tag="R"):
 class FaultKind(StrEnum):
     """What was done to the system."""
 
-    FREEZE = "freeze"  # SIGSTOP to SIGCONT
+    FREEZE = "freeze"  # SIGSTOP to SIGCONT; of one process where the node has several
     KILL = "kill"  # SIGKILL to the start of the next process
     CUT = "cut"  # nothing passes between the node and its hub; its clients and its parent's data port reach it
     TRUNCATE = "truncate"  # the origin breaks off the bodies of `key`
+    FLUSH = "flush"  # the shared level was emptied
+    RESTORE = "restore"  # the shared level was killed, and came back with what it held a while before
 
 
 class Fault(_Record, frozen=True, tag="F"):
-    """Something was wrong at `node` (which can be ORIGIN): certainly from `began_at` to `ended_at`, and at no time
-    before `struck_at` or after `recovered_at`.
+    """Something was wrong at `node` (which can be ORIGIN or SHARED): certainly from `began_at` to `ended_at`, and at no
+    time before `struck_at` or after `recovered_at`.
 
     FREEZE and KILL: the process did nothing in between, so `began_at` is after it was seen to have stopped and
     `ended_at` before it could go on. CUT: no order reached it in between. `recovered_at` is when it was seen to serve

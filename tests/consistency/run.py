@@ -1,6 +1,6 @@
 """The randomised run: readers, writers, purgers and faults over real processes, and the checker over what they saw.
 
-    python -m tests.consistency.run --reads 200000 --purges 2000 --seed 7        (or: make consistency)
+    python -m tests.consistency.run --reads 200000 --purges 2000 --seed 7 --levels disk        (or: make consistency)
 
 What happens follows from the seed; when, from the machine. So a seed says which course to look for again, and the
 history that a failed run leaves behind (history.jsonl) says what it was: `--check FILE` judges it once more.
@@ -16,12 +16,13 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from random import Random
+from signal import SIGCONT, SIGKILL
 from time import monotonic
 
 import aiohttp
@@ -31,6 +32,7 @@ from tests.consistency.checker import Bounds, Reach, Violation, check, reach
 from tests.consistency.history import (
     ORIGIN,
     SELECTING,
+    SHARED,
     Fault,
     FaultKind,
     History,
@@ -46,7 +48,22 @@ from tests.consistency.history import (
     read_history,
 )
 from tests.consistency.spans import Spans
-from tests.consistency.world import EDGES, HOST, LEASE, MARGIN, NODES, SHIELD, Told, World, world
+from tests.consistency.world import (
+    EDGES,
+    HOST,
+    LEASE,
+    MARGIN,
+    NODES,
+    SHIELD,
+    Levels,
+    Process,
+    Told,
+    World,
+    freeze,
+    send,
+    world,
+)
+from tests.redis_servers import RedisProcess
 
 # A loaded machine with two cores is slow; a parent is looked at once a second and let back in by degrees.
 BOUNDS = Bounds(patience=8.0, recovery=4.0, slack=2.5)
@@ -68,6 +85,11 @@ class Plan:
     seconds: float
     readers: int = 4  # for each edge
     purgers: int = 6
+    levels: Levels = Levels.MEMORY
+    strikes: tuple[str, ...] = ()  # the names of those faults that happen; none named: all that there are
+
+
+Held = Mapping[str, Mapping[str, object]]  # what a node's levels hold and have counted, by level
 
 
 @dataclass
@@ -79,6 +101,8 @@ class Outcome:
     seconds: float
     gave_up: int = 0
     complaints: list[str] = field(default_factory=list)
+    held: dict[str, Held] = field(default_factory=dict)  # at the end
+    only_below: int = 0  # objects that some node held in a lower level and not in memory, at the most
 
     @cached_property
     def reach(self) -> Reach:
@@ -108,6 +132,13 @@ class Outcome:
         faults = Counter(f"{fault.kind.value} {fault.node}" for fault in self.history.faults)
         yield f"{len(self.history.faults)} faults: " + ", ".join(f"{count} {what}" for what, count in faults.items())
         yield f"{len(self.history.writes)} writes, {len(self.history.loads)} counts of fetches at once"
+        for node, levels in self.held.items():
+            yield f"  {node}: " + "; ".join(
+                f"{level} {', '.join(f'{value} {name}' for name, value in counts.items() if value) or 'empty'}"
+                for level, counts in levels.items()
+            )
+        if self.only_below:
+            yield f"  up to {self.only_below} objects of a node lay below its memory only"
         held = self.reach
         yield (
             f"reads that could have shown something: {held.bound} bound by a purge, {held.ordered} in order, "
@@ -128,18 +159,45 @@ def _percentile(seconds: list[float], percent: int) -> float:
     return statistics.quantiles(seconds, n=100, method="inclusive")[percent - 1] * 1000
 
 
-def make_keys(chance: Random) -> list[Key]:
-    """Some that only a purge makes new, and some that run out soon; with variants and without."""
+def make_keys(chance: Random, levels: Levels = Levels.MEMORY) -> list[Key]:
+    """Some that only a purge makes new, and some that run out soon; with variants and without. Where there is a level
+    below it, memory has no room for half of them."""
     keys: list[Key] = []
+    sizes = (200, 200, 3000, 12_000) if levels is Levels.MEMORY else (200, 6000, 7000, 12_000)
     variants: tuple[str, ...]
     for number in range(16):
         variants = ("de", "en", "fr") if number % 2 else ("",)
-        size = chance.choice((200, 200, 3000, 12_000))
+        size = chance.choice(sizes)
         keys.append(Key(f"/long/{number}", size, 600.0, 0.0, (f"t{number % 5}", "long"), variants))
     for number in range(6):
         variants = ("de", "en") if number % 3 == 0 else ("",)
         keys.append(Key(f"/short/{number}", 900, 1.0, 2.0, (f"t{number % 5}", "short"), variants))
     return keys
+
+
+Strike = Callable[[Random], Coroutine[None, None, None]]
+
+
+@dataclass
+class _Seated:
+    """A session of one connection at a time, and what stands for the one that it has now."""
+
+    session: aiohttp.ClientSession
+    seat: str = ""
+
+
+@asynccontextmanager
+async def _one_connection(new_seat: Callable[[], str]) -> AsyncIterator[_Seated]:
+    async def connected(*_: object) -> None:
+        seated.seat = new_seat()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_connection_create_end.append(connected)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=1), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[tracing]
+    ) as session:
+        seated = _Seated(session)
+        yield seated
 
 
 class Run:
@@ -149,9 +207,11 @@ class Run:
         self._plan = plan
         self._world = over
         self._session = session
+        self._several = plan.levels is Levels.WORKERS
+        self._seats = 0
         self._recorder = recorder
         self._chance = Random(plan.seed)
-        self._keys = make_keys(self._chance)
+        self._keys = make_keys(self._chance, plan.levels)
         self._versions = {key.key: 1 for key in self._keys}
         # A script of the origin has one writer at a time.
         self._locks = {key.key: asyncio.Lock() for key in self._keys}
@@ -162,6 +222,8 @@ class Run:
         self._ended = False
         self._asides: set[asyncio.Task[None]] = set()
         self.gave_up = 0
+        self.held: dict[str, Held] = {}
+        self.only_below = 0
 
     async def drive(self) -> None:
         """Everything, until the plan is fulfilled. Raises what went wrong outside of the system under test."""
@@ -181,6 +243,8 @@ class Run:
         if self._asides:
             await asyncio.wait(self._asides)
         await self._later_receipts()
+        for node in NODES:
+            self.held[node] = await self._world.held(node)
 
     async def _watch(self) -> None:
         plan, until = self._plan, monotonic() + self._plan.seconds
@@ -201,13 +265,18 @@ class Run:
     # --- reading ---
 
     async def _reader(self, edge: str, number: int) -> None:
-        """One client after the other's answer."""
+        """One client after the other's answer, all over one connection for as long as that holds."""
         chance = Random(f"{self._plan.seed} {edge} {number}")
-        while not self._ended:
-            if not await self._read(edge, self._any_key(chance), chance):
-                await asyncio.sleep(0.02)
-            if self._purges and self._reads * self._plan.purges > (self._purges + 50) * self._plan.reads:
-                await asyncio.sleep(0.05)
+        async with _one_connection(self._new_seat) as session:
+            while not self._ended:
+                if not await self._read(edge, self._any_key(chance), chance, session):
+                    await asyncio.sleep(0.02)
+                if self._purges and self._reads * self._plan.purges > (self._purges + 50) * self._plan.reads:
+                    await asyncio.sleep(0.05)
+
+    def _new_seat(self) -> str:
+        self._seats += 1
+        return str(self._seats)
 
     async def _trickle(self, edge: str) -> None:
         """Clients who come whether or not those before them were answered."""
@@ -224,8 +293,8 @@ class Run:
             return self._witness
         return chance.choice(self._keys)
 
-    async def _read(self, edge: str, key: Key, chance: Random) -> bool:
-        """One request, recorded. False where it went wrong."""
+    async def _read(self, edge: str, key: Key, chance: Random, own: _Seated | None = None) -> bool:
+        """One request, recorded. False where it went wrong. `own`: over this connection."""
         variant = chance.choice(key.variants)
         leaves = chance.random() < 0.01
         fields = {"Host": HOST, SELECTING: variant} if variant else {"Host": HOST}
@@ -235,7 +304,8 @@ class Run:
         began_at = monotonic()
         try:
             timeout = GIVES_UP if leaves else READ_TIMEOUT
-            async with self._session.get(url, headers=fields, timeout=timeout) as response:
+            session = self._session if own is None else own.session
+            async with session.get(url, headers=fields, timeout=timeout) as response:
                 status, said = response.status, response.headers.get("X-Cache", "")
                 shown = response.headers.get("Stub-Version", "")
                 version = int(shown) if shown.isdigit() else None
@@ -247,9 +317,13 @@ class Run:
             self.gave_up += 1
             return True
         digest = digest_of(body) if whole and status == 200 else ""
+        seat = "" if not self._several else self._new_seat() if own is None else own.seat
+        ended_at = monotonic()
         self._recorder.add(
-            Read(key.key, variant, edge, began_at, monotonic(), status, version, whole, len(body), digest, said, why)
-        )
+            Read(
+                key.key, variant, edge, began_at, ended_at, status, version, whole, len(body), digest, said, why, seat
+            )
+        )  # fmt: skip
         self._reads += 1
         return status == 200
 
@@ -371,6 +445,10 @@ class Run:
                 self._witness = key
                 await asyncio.sleep(QUIET_SECONDS - 0.2)
                 self._recorder.add(Load(key.key, await self._world.most_at_once(key), began_at, monotonic()))
+                for node in NODES:
+                    held = await self._world.held(node)
+                    memory, *below = (int(str(level["entries"])) for level in held.values())
+                    self.only_below = max([self.only_below, *(entries - memory for entries in below)])
             except (aiohttp.ClientError, OSError, TimeoutError):
                 continue
 
@@ -379,15 +457,9 @@ class Run:
     async def _faults(self) -> None:
         """Each kind once, in an order of its own each time; a quiet stretch before, between and behind."""
         chance = Random(f"{self._plan.seed} faults")
-        kinds: list[Callable[[Random], Awaitable[None]]] = [
-            self._freeze_long,
-            self._freeze_briefly,
-            self._cut_off,
-            self._kill_edge,
-            self._kill_shield,
-            self._freeze_origin,
-            self._break_off,
-        ]
+        strikes = [*self._strikes_at_nodes(), *self._strikes_at_levels()]
+        chosen = self._plan.strikes
+        kinds = [strike for strike in strikes if not chosen or strike.__name__.removeprefix("_") in chosen]
         await asyncio.sleep(QUIET_SECONDS)
         while not self._ended:
             chance.shuffle(kinds)
@@ -398,6 +470,28 @@ class Run:
                 await asyncio.sleep(chance.choice((0.2, 1.0, BOUNDS.recovery + 2.0 if self._rounds else 1.0)))
             await asyncio.sleep(BOUNDS.recovery + 2.0)
             self._rounds += 1
+
+    def _strikes_at_nodes(self) -> list[Strike]:
+        return [
+            self._freeze_long,
+            self._freeze_briefly,
+            self._cut_off,
+            self._kill_edge,
+            self._kill_shield,
+            self._freeze_origin,
+            self._break_off,
+        ]
+
+    def _strikes_at_levels(self) -> list[Strike]:
+        match self._plan.levels:
+            case Levels.MEMORY:
+                return []
+            case Levels.DISK:
+                return [self._kill_edge, self._kill_shield]  # where most can go wrong
+            case Levels.WORKERS:
+                return [self._freeze_worker, self._kill_worker, self._kill_keeper]
+            case Levels.REDIS:
+                return [self._freeze_redis, self._kill_redis, self._flush_redis, self._restore_redis]
 
     async def _freeze_long(self, chance: Random) -> None:
         await self._freeze(chance.choice(EDGES), chance.uniform(1.2, 1.7) * LEASE)
@@ -433,20 +527,114 @@ class Run:
         self._recorder.add(Fault(FaultKind.CUT, edge, struck_at, began_at, ended_at, recovered_at))
 
     async def _kill_edge(self, chance: Random) -> None:
-        await self._kill(chance.choice(EDGES), chance.uniform(0.0, 1.5))
+        await self._kill(chance.choice(EDGES), chance.uniform(0.0, 1.5), chance)
 
     async def _kill_shield(self, chance: Random) -> None:
-        await self._kill(SHIELD, chance.uniform(0.0, 1.5))
+        await self._kill(SHIELD, chance.uniform(0.0, 1.5), chance)
 
-    async def _kill(self, node: str, seconds: float) -> None:
+    async def _kill(self, node: str, seconds: float, chance: Random, *, alone: bool = False) -> None:
         process, struck_at = self._world.processes[node], monotonic()
-        await process.kill()
+        await process.kill(alone=alone)
         began_at = monotonic()
+        self._exchange_cache(node, chance)
         await asyncio.sleep(seconds)
         ended_at = monotonic()
         await process.start()
         recovered_at = await self._world.heal(HEAL_SECONDS)
         self._recorder.add(Fault(FaultKind.KILL, node, struck_at, began_at, ended_at, recovered_at))
+
+    def _exchange_cache(self, node: str, chance: Random) -> None:
+        """What a node finds on its disk when it is back: mostly what it left there; or an older copy, or nothing."""
+        draw = chance.random()
+        if draw < 0.25 and self._world.restore_cache(node):
+            return
+        if draw > 0.95:
+            self._world.lose_cache(node)
+        elif draw > 0.5:
+            self._world.keep_cache(node)
+
+    # --- one of several processes ---
+
+    def _worker(self, chance: Random) -> tuple[str, Process, int]:
+        edge = chance.choice(EDGES)
+        process = self._world.processes[edge]
+        return edge, process, chance.choice(sorted(process.workers()))
+
+    async def _freeze_worker(self, chance: Random) -> None:
+        edge, _, worker = self._worker(chance)
+        struck_at = monotonic()
+        try:
+            await freeze(worker)
+            began_at = monotonic()
+            await asyncio.sleep(chance.uniform(0.3, 1.7) * LEASE)
+        finally:
+            ended_at = monotonic()
+            send(worker, SIGCONT)
+        recovered_at = await self._world.heal(HEAL_SECONDS)
+        self._recorder.add(Fault(FaultKind.FREEZE, edge, struck_at, began_at, ended_at, recovered_at))
+
+    async def _kill_worker(self, chance: Random) -> None:
+        """Its keeper starts another one at once."""
+        edge, process, worker = self._worker(chance)
+        struck_at = monotonic()
+        send(worker, SIGKILL)
+        began_at = monotonic()
+        while worker in (now := process.workers()) or len(now) < 2:  # noqa: ASYNC110 (the keeper tells nobody)
+            await asyncio.sleep(0.01)
+        recovered_at = await self._world.heal(HEAL_SECONDS)
+        # When the next one could apply an order, nobody has seen.
+        self._recorder.add(Fault(FaultKind.KILL, edge, struck_at, began_at, began_at, recovered_at))
+
+    async def _kill_keeper(self, chance: Random) -> None:
+        """Its workers find out and drain."""
+        await self._kill(chance.choice(EDGES), chance.uniform(0.0, 0.5), chance, alone=True)
+
+    # --- a level that nodes share ---
+
+    @property
+    def _redis(self) -> RedisProcess:
+        assert self._world.redis is not None
+        return self._world.redis
+
+    async def _freeze_redis(self, chance: Random) -> None:
+        redis, struck_at = self._redis, monotonic()
+        redis.stop()
+        began_at = monotonic()
+        try:
+            await asyncio.sleep(chance.choice((chance.uniform(0.02, 0.3), chance.uniform(0.3, 3.0))))
+        finally:
+            ended_at = monotonic()
+            redis.go_on()
+        self._recorder.add(Fault(FaultKind.FREEZE, SHARED, struck_at, began_at, ended_at, monotonic()))
+
+    async def _kill_redis(self, chance: Random) -> None:
+        struck_at, began_at, ended_at = await self._restart_redis(chance)
+        self._recorder.add(Fault(FaultKind.KILL, SHARED, struck_at, began_at, ended_at, monotonic()))
+
+    async def _restart_redis(self, chance: Random) -> tuple[float, float, float]:
+        redis, struck_at = self._redis, monotonic()
+        await asyncio.to_thread(redis.kill)
+        began_at = monotonic()
+        await asyncio.sleep(chance.uniform(0.0, 2.0))
+        ended_at = monotonic()
+        await asyncio.to_thread(redis.start)
+        return struck_at, began_at, ended_at
+
+    async def _flush_redis(self, chance: Random) -> None:
+        for _ in range(chance.randint(1, 4)):
+            struck_at = monotonic()
+            await asyncio.to_thread(self._redis.ask, "FLUSHALL")
+            done_at = monotonic()
+            self._recorder.add(Fault(FaultKind.FLUSH, SHARED, struck_at, done_at, done_at, done_at))
+            await asyncio.sleep(chance.uniform(0.0, 0.5))
+
+    async def _restore_redis(self, chance: Random) -> None:
+        """It comes back with what it held some time before: what it was told since, it does not know."""
+        await asyncio.to_thread(self._redis.ask, "SAVE")
+        await asyncio.sleep(chance.uniform(0.5, 3.0))
+        struck_at, began_at, ended_at = await self._restart_redis(chance)
+        self._redis.snapshot.unlink()  # for the next who kills it
+        self._recorder.add(Fault(FaultKind.RESTORE, SHARED, struck_at, began_at, ended_at, monotonic()))
 
     async def _break_off(self, chance: Random) -> None:
         """The bodies of a few keys end in the middle for a while; purged, so that they are fetched."""
@@ -475,9 +663,9 @@ class Run:
 async def run(plan: Plan, directory: Path) -> Outcome:
     """The whole run; its history and the nodes' logs are in `directory`."""
     upstream: dict[str, tuple[str, ...]] = {SHIELD: (), **dict.fromkeys(EDGES, (SHIELD,))}
-    setup = Setup(upstream, LEASE, MARGIN, plan.seed)
+    setup = Setup(upstream, LEASE, MARGIN, plan.seed, plan.levels.value)
     began_at = monotonic()
-    async with world(directory) as over:
+    async with world(directory, plan.levels) as over:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
             with Recorder(setup, directory / "history.jsonl") as recorder:
@@ -491,7 +679,8 @@ async def run(plan: Plan, directory: Path) -> Outcome:
         for name in over.processes
         if "Traceback" in over.processes[name].log()
     ]
-    return Outcome(recorder.history, check(recorder.history, BOUNDS), seconds, driver.gave_up, complaints)
+    violations = check(recorder.history, BOUNDS)
+    return Outcome(recorder.history, violations, seconds, driver.gave_up, complaints, driver.held, driver.only_below)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -502,10 +691,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=1800.0, help="the end in any case, default: %(default)s")
     parser.add_argument(
+        "--levels", type=Levels, choices=tuple(Levels), default=Levels.MEMORY, metavar="|".join(Levels),
+        help="where the nodes keep what they store, default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep history and logs here; else only of a failed run"
     )
     parser.add_argument("--check", type=Path, metavar="FILE", help="judge a recorded history once more")
     asked = parser.parse_args(words)
+    if asked.levels is Levels.REDIS and shutil.which("redis-server") is None:
+        parser.error("--levels redis needs redis-server, which is not installed here")
     if asked.check is not None:
         with asked.check.open(encoding="utf-8") as lines:
             history = read_history(lines)
@@ -514,7 +709,7 @@ def main(words: list[str] | None = None) -> int:
         if asked.keep is not None:
             asked.keep.mkdir(parents=True, exist_ok=True)
         directory = asked.keep or Path(tempfile.mkdtemp(prefix="seawall-consistency-"))
-        plan = Plan(asked.seed, asked.reads, asked.purges, asked.seconds)
+        plan = Plan(asked.seed, asked.reads, asked.purges, asked.seconds, levels=asked.levels)
         outcome = asyncio.run(run(plan, directory))
         if asked.keep is None and outcome.good:
             shutil.rmtree(directory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class Spans:
@@ -36,7 +36,7 @@ class Spans:
         after = bisect_right(self.begins, end)
         return None if after > 0 and self.ends[after - 1] >= begin else after
 
-    def __iter__(self) -> Iterable[tuple[float, float]]:
+    def __iter__(self) -> Iterator[tuple[float, float]]:
         return zip(self.begins, self.ends, strict=True)
 
     def __repr__(self) -> str:

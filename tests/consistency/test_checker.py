@@ -15,6 +15,7 @@ from tests.consistency.checker import Bounds, Invariant, check
 from tests.consistency.double import Mutant, System
 from tests.consistency.history import (
     ORIGIN,
+    SHARED,
     Fault,
     FaultKind,
     History,
@@ -48,12 +49,12 @@ PENDING = {**APPLIED, "e2": "pending"}
 def read(
     at: float, version: int, key: str = "/a", *, node: str = "e1", variant: str = "", took: float = 0.1,
     says: str = "MISS, HIT", of: str = "", of_variant: str | None = None, of_version: int | None = None,
-    length: int = 100, whole: bool = True, status: int | None = 200,
+    length: int = 100, whole: bool = True, status: int | None = 200, seat: str = "",
 ) -> Read:  # fmt: skip
     """A read that got this version; `of...` is whose body it really was."""
     body_variant = variant if of_variant is None else of_variant
     digest = digest_of_body(of or key, body_variant, of_version or version, length)
-    return Read(key, variant, node, at, at + took, status, version, whole, length, digest, says)
+    return Read(key, variant, node, at, at + took, status, version, whole, length, digest, says, seat=seat)
 
 
 def write(at: float, version: int, key: str = "/a", *, acked: bool = True) -> Write:
@@ -201,6 +202,16 @@ PAIRS: dict[str, tuple[Invariant, list[Operation], list[Operation]]] = {
         [fault(2, 3, "shield"), write(0, 2), read(4.5, 2), read(5.5, 1)],
         [fault(2, 3, "shield"), purge(4.1), write(4.2, 2), read(4.5, 2), read(5.5, 1)],
     ),
+    "a shared level from before excuses it too": (
+        Invariant.MONOTONE,
+        [write(0, 2), read(1, 2), fault(1.2, 1.3, SHARED, FaultKind.RESTORE), read(4, 1)],
+        [write(0, 2), read(1, 2), fault(1.2, 1.3, SHARED, FaultKind.KILL), read(4, 1)],
+    ),
+    "each process of a node goes forward on its own": (
+        Invariant.MONOTONE,
+        [write(0, 2), read(1, 2, seat="1"), read(2, 1, seat="2")],
+        [write(0, 2), read(1, 2, seat="1"), read(2, 1, seat="1")],
+    ),
     "what ran out says so": (
         Invariant.STALENESS,
         [write(0, 2, "/s"), read(11.0, 1, "/s"), read(16.0, 1, "/s", says="MISS, STALE")],
@@ -228,6 +239,11 @@ PAIRS: dict[str, tuple[Invariant, list[Operation], list[Operation]]] = {
         [fault(1, 2, "shield", FaultKind.KILL), Load("/a", 3, 0, 9)],
         [fault(10, 11, "shield", FaultKind.KILL), Load("/a", 3, 0, 9)],
     ),
+    "that of a shared level does not": (
+        Invariant.LOAD,
+        [fault(1, 2, SHARED, FaultKind.KILL), Load("/a", 1, 0, 9)],
+        [fault(1, 2, SHARED, FaultKind.KILL), Load("/a", 2, 0, 9)],
+    ),
     "a read is answered": (
         Invariant.LIVENESS,
         [read(1, 1, took=4.9), fault(7, 9, "e1"), read(7, 1, status=None)],
@@ -238,11 +254,21 @@ PAIRS: dict[str, tuple[Invariant, list[Operation], list[Operation]]] = {
         [fault(0, 1, ORIGIN), read(1, 1, status=502)],
         [fault(0, 1, "e2"), read(1, 1, status=502)],
     ),
+    "also where a shared level is gone": (
+        Invariant.LIVENESS,
+        [fault(0, 1, SHARED), read(1, 1)],
+        [fault(0, 1, SHARED), read(1, 1, status=502)],
+    ),
     "never with 4xx": (Invariant.LIVENESS, [read(1, 1)], [fault(0, 2, ORIGIN), read(1, 1, status=404)]),
     "in time": (
         Invariant.LIVENESS,
         [fault(1, 5, "e1"), read(1, 1, took=9.0)],
         [fault(1, 5, "e1"), read(1, 1, took=11.0)],
+    ),
+    "a purge is complete without a shared level": (
+        Invariant.LIVENESS,
+        [fault(2, 8, SHARED, FaultKind.KILL), purge(3)],
+        [fault(2, 8, SHARED, FaultKind.KILL), purge(3, PurgeState.PARTIAL, FENCED)],
     ),
     "a purge without trouble is complete": (
         Invariant.LIVENESS,
@@ -339,7 +365,11 @@ def test_silent_on_a_correct_system(seed: int) -> None:
 def test_seeds_together_meet_every_state_and_fault() -> None:
     lived = [lived_under(seed) for seed in range(CLEAN_SEEDS)]
     assert {purge.state for run in lived for purge in run.purges} >= {PurgeState.COMPLETE, PurgeState.PARTIAL}
-    assert {fault.kind for run in lived for fault in run.faults} == set(FaultKind) - {FaultKind.CUT}
+    assert {fault.kind for run in lived for fault in run.faults} == {
+        FaultKind.FREEZE,
+        FaultKind.KILL,
+        FaultKind.TRUNCATE,
+    }
     assert {word for run in lived for read in run.reads for word in read.x_cache.split(", ")} >= {
         "HIT",
         "MISS",

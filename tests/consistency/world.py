@@ -1,7 +1,8 @@
-"""The real thing, to be run against: an origin stub, a shield and three edges, each a process of its own.
+"""The real thing, to be run against: an origin stub, a shield and three edges, each a process of its own or several.
 
-Starts them, asks the origin to change and a node to purge, and disturbs them. Ends only what it started, by process
-id. Knows nothing of histories: every verb says when it was done, on `time.monotonic()`.
+Where the nodes keep what they store is the run's choice (`Levels`). Starts them, asks the origin to change and a node
+to purge, and disturbs them. Ends only what it started, by process id. Knows nothing of histories: every verb says when
+it was done, on `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 
@@ -25,6 +28,7 @@ import yaml
 
 from tests.consistency.history import SELECTING, Key, PurgeState
 from tests.consistency.relay import Relay
+from tests.redis_servers import RedisProcess, redis_servers
 
 ROOT = Path(__file__).parents[2]
 HOST = "shop.test"  # the host of every URL, whichever node is asked
@@ -35,9 +39,25 @@ LEASE = 2.0
 # What seawall.purge.lease adds to a lease before it counts on it: 50 ms and one percent.
 MARGIN = 0.05 + LEASE / 100
 TOKEN = "SEAWALL_TOKEN"
-READY_SECONDS = 20.0
+# A bound for a machine that has much else to do; a node is ready after a second.
+READY_SECONDS = 120.0
 # Who is frozen or dead for longer than a lease is fenced by then.
 _PURGE_TIMEOUT = 3 * LEASE
+
+
+class Levels(StrEnum):
+    """Where the nodes keep what they store."""
+
+    MEMORY = "memory"
+    DISK = "disk"  # a memory too small for it, over a directory that outlives the process
+    REDIS = "redis"  # the same over one Redis for all of them
+    WORKERS = "workers"  # edges of two processes; one edge without and two with a directory that both share
+
+
+_SMALL = {"size": "64KiB"}
+_AMPLE = {"memory": {"size": "256KiB"}}  # entries leave in between all the same
+# Larger bodies stay on the disk and are read from there for each client.
+_ON_DISK = {"memory": {**_SMALL, "max_object_size": "8KiB"}, "disk": {"size": "2MiB"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +114,43 @@ class Process:
         if not self.ended:
             os.kill(self.pid, number)
 
-    async def kill(self) -> None:
-        """Ends it without a word; returns when it is gone."""
+    def workers(self) -> list[int]:
+        """The processes that it has started and that run."""
+        return [] if self.ended else _children(self.pid)
+
+    async def kill(self, *, alone: bool = False) -> None:
+        """Ends it and what it started without a word; returns when all are gone. `alone`: it only, and what it started
+        finds out for itself."""
         assert self._handle is not None
+        self.send(signal.SIGSTOP)  # so that it replaces nobody
+        await _stand_still(self.pid)
+        workers = self.workers()
         self.send(signal.SIGKILL)
+        for worker in workers:
+            if not alone:
+                send(worker, signal.SIGKILL)
         await self._handle.wait()
+        for worker in workers:
+            while not _is_gone(worker):  # noqa: ASYNC110 (whose child it is now, we do not know)
+                await asyncio.sleep(0.005)
 
     async def freeze(self) -> None:
-        """Stops it; returns when every thread of it stands still."""
+        """Stops it and what it started; returns when every thread of them stands still."""
         self.send(signal.SIGSTOP)
-        while not _stands_still(self.pid):  # noqa: ASYNC110 (nobody tells when a process has stopped)
-            await asyncio.sleep(0.001)
+        await _stand_still(self.pid)
+        for worker in self.workers():
+            await freeze(worker)
 
     def thaw(self) -> None:
+        for worker in self.workers():
+            send(worker, signal.SIGCONT)
         self.send(signal.SIGCONT)
 
     async def end(self) -> None:
         """Lets it drain, for a while."""
         if self._handle is None or self.ended:
             return
-        self.send(signal.SIGCONT)
+        self.thaw()
         self.send(signal.SIGTERM)
         try:
             await asyncio.wait_for(self._handle.wait(), 10.0)
@@ -121,12 +158,42 @@ class Process:
             await self.kill()
 
 
-def _stands_still(pid: int) -> bool:
-    tasks = Path(f"/proc/{pid}/task")
-    if not tasks.exists():
-        return True  # no Linux: there is no more to be known
-    states = [task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
-    return all(state in "TtZX" for state in states)
+def send(pid: int, number: signal.Signals) -> None:
+    """A signal to a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+async def freeze(pid: int) -> None:
+    """Stops one process; returns when every thread of it stands still."""
+    send(pid, signal.SIGSTOP)
+    await _stand_still(pid)
+
+
+async def _stand_still(pid: int) -> None:
+    while not all(state in "TtZX" for state in _states(pid)):  # noqa: ASYNC110 (nobody tells when it has stopped)
+        await asyncio.sleep(0.001)
+
+
+def _states(pid: int) -> list[str]:
+    """Of each thread; nothing where the process is gone, or where this is no Linux and no more can be known."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it ends just now
+            states.append(task.read_text().rpartition(")")[2].split()[0])
+    return states
+
+
+def _is_gone(pid: int) -> bool:
+    return all(state in "ZX" for state in _states(pid))
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
 
 
 @dataclass(slots=True)
@@ -140,8 +207,11 @@ class Ports:
 class World:
     """All processes of a run and the ways to speak to them. Made by `world()`."""
 
-    def __init__(self, directory: Path, session: aiohttp.ClientSession, origin: str, ports: Ports) -> None:
+    def __init__(
+        self, directory: Path, session: aiohttp.ClientSession, origin: str, ports: Ports, redis: RedisProcess | None
+    ) -> None:
         self.directory = directory
+        self.redis = redis
         self._session = session
         self._origin = origin
         self._ports = ports
@@ -152,6 +222,42 @@ class World:
     def url_of(self, node: str) -> str:
         """Where its clients connect; they send HOST as Host all the same."""
         return f"http://127.0.0.1:{self._ports.listen[node]}"
+
+    def cache_of(self, node: str) -> Path:
+        """The directory of its disk level, which it may have or not."""
+        return _state(self.directory) / "seawall" / node / "cache"
+
+    def keep_cache(self, node: str) -> bool:
+        """Copies the disk level of a node that does not run, in place of an earlier copy. False: there is none."""
+        cache, copy = self.cache_of(node), self._copy_of(node)
+        if not cache.exists():
+            return False
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(cache, copy)
+        return True
+
+    def restore_cache(self, node: str) -> bool:
+        """The other way round: it comes back from the backup. False: there is no copy."""
+        cache, copy = self.cache_of(node), self._copy_of(node)
+        if not copy.exists():
+            return False
+        self.lose_cache(node)
+        shutil.copytree(copy, cache)
+        return True
+
+    def lose_cache(self, node: str) -> None:
+        shutil.rmtree(self.cache_of(node), ignore_errors=True)
+
+    def _copy_of(self, node: str) -> Path:
+        return self.directory / f"{node}.copy"
+
+    async def held(self, node: str) -> dict[str, dict[str, object]]:
+        """What the levels of a node hold and have counted, by their names (/v1/stats)."""
+        async with self._session.get(
+            f"http://127.0.0.1:{self._ports.admin[node]}/v1/stats", headers=self._bearer()
+        ) as response:
+            store: dict[str, dict[str, object]] = (await response.json())["store"]
+        return store
 
     # --- the origin ---
 
@@ -196,7 +302,7 @@ class World:
 
     async def _ask(self, method: str, via: str, path: str, body: Mapping[str, object] | None) -> Told:
         url = f"http://127.0.0.1:{self._ports.admin[via]}{path}"
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = self._bearer()
         timeout = aiohttp.ClientTimeout(total=_PURGE_TIMEOUT + 4 * LEASE)
         try:
             async with self._session.request(method, url, json=body, headers=headers, timeout=timeout) as response:
@@ -210,6 +316,9 @@ class World:
         except (ValueError, KeyError, TypeError):
             return Told(0, PurgeState.REFUSED, {}, f"{response.status} {text[:200]}")
 
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
     async def heal(self, limit: float) -> float:
         """Returns when a purge is complete again, with the instant; raises RuntimeError after `limit` seconds."""
         until, told = monotonic() + limit, None
@@ -222,32 +331,37 @@ class World:
 
 
 @asynccontextmanager
-async def world(directory: Path) -> AsyncIterator[World]:
+async def world(directory: Path, levels: Levels = Levels.MEMORY) -> AsyncIterator[World]:
     """The whole topology, serving; ended when the block is left. Logs and data lie in `directory`."""
     ports = Ports(*_free_ports())
     token = secrets.token_urlsafe(32)
     environment = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
-        "XDG_STATE_HOME": str(directory / "state"),
+        "XDG_STATE_HOME": str(_state(directory)),
         TOKEN: token,
     }
     stub = Process("origin", ["-m", "origin_stub", "--listen", "127.0.0.1:0", "--json"], environment, directory)
     relays = {edge: Relay(ports.admin[SHIELD]) for edge in EDGES}
     processes = {"origin": stub}
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    async with contextlib.AsyncExitStack() as stack:
+        redis = await _redis(directory, stack) if levels is Levels.REDIS else None
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        )
         try:
             said = await stub.start()
-            made = World(directory, session, f"http://{said['listen']}", ports)
+            made = World(directory, session, f"http://{said['listen']}", ports, redis)
             made.token, made.processes, made.relays = token, processes, relays
             for relay in relays.values():
                 await relay.start()
             for name in NODES:
                 # Each edge reaches the hub over a wire of its own, so each has a file of its own.
                 hub_port = relays[name].port if name in relays else ports.admin[SHIELD]
+                topology = _topology(str(said["listen"]), ports, hub_port, levels, redis)
                 file = directory / f"{name}.yaml"
-                file.write_text(yaml.safe_dump(_topology(str(said["listen"]), ports, hub_port), sort_keys=False))
+                file.write_text(yaml.safe_dump(topology, sort_keys=False))
                 words = ["-m", "console.main", "serve", "--config", str(file), "--node", name, "--json"]
                 processes[name] = Process(name, words, environment, directory)
             for name in NODES:
@@ -261,7 +375,17 @@ async def world(directory: Path) -> AsyncIterator[World]:
                 await relay.end()
 
 
-def _topology(origin: str, ports: Ports, hub_port: int) -> dict[str, object]:
+async def _redis(directory: Path, stack: contextlib.AsyncExitStack) -> RedisProcess:
+    return await asyncio.to_thread(stack.enter_context(redis_servers(directory)).server)
+
+
+def _state(directory: Path) -> Path:
+    return directory / "state"
+
+
+def _topology(
+    origin: str, ports: Ports, hub_port: int, levels: Levels, redis: RedisProcess | None
+) -> dict[str, object]:
     def node(name: str, role: str, **more: object) -> dict[str, object]:
         listen, admin = (
             f"127.0.0.1:{ports.listen[name]}",
@@ -272,21 +396,32 @@ def _topology(origin: str, ports: Ports, hub_port: int) -> dict[str, object]:
     near = {"parents": [SHIELD], "link": {"latency": "2ms", "jitter": "4ms"}}
     far = {"parents": [SHIELD], "link": {"latency": "10ms", "jitter": "10ms", "loss": 0.02}}
     timeouts = {"connect": "1s", "first_byte": "4s", "idle": "4s"}
+    store: dict[str, object]
+    match levels:
+        case Levels.MEMORY:
+            store = dict(_AMPLE)
+        case Levels.DISK | Levels.WORKERS:
+            store = dict(_ON_DISK)
+        case Levels.REDIS:
+            assert redis is not None
+            # Looked into again so soon that it happens all the time.
+            store = {"memory": _SMALL, "redis": {"url": redis.url, "memory_ttl": "500ms"}}
+    several = levels is Levels.WORKERS
+    workers = {"workers": 2} if several else {}
     return {
         "version": 1,
         "origins": {"app": {"url": f"http://{origin}", "timeouts": timeouts}},
         "nodes": {
             SHIELD: node(SHIELD, "shield"),
-            EDGES[0]: node(EDGES[0], "edge", **near),
-            EDGES[1]: node(EDGES[1], "edge", **far),
+            EDGES[0]: node(EDGES[0], "edge", **near, **workers, **({"store": _AMPLE} if several else {})),
+            EDGES[1]: node(EDGES[1], "edge", **far, **workers),
             # It gets ahead of the shield when that is away.
-            EDGES[2]: node(EDGES[2], "edge", **near, origin_fallback=True),
+            EDGES[2]: node(EDGES[2], "edge", **near, **workers, origin_fallback=True),
         },
         "purge": {"lease": f"{LEASE:g}s", "hub": SHIELD},
         "admin": {"tokens": [{"name": "run", "env": TOKEN, "may": ["read", "purge"]}]},
         "limits": {"drain_timeout": "2s"},
-        # Small enough that entries leave in between.
-        "store": {"memory": {"size": "256KiB"}},
+        "store": store,
     }
 
 
