@@ -1,4 +1,5 @@
-"""A small model of the system in virtual time: edges, a shield that is the hub, an origin, numbered orders, leases.
+"""A small model of the system in virtual time: edges with a level below their memory, a shield that is the hub, an
+origin, numbered orders, leases.
 
 It is what the checker is tried on, in two ways: as it stands it keeps every promise, and the checker must find
 nothing; with one of its mutants it breaks one, and the checker must notice. Nothing of the product is in it, so it
@@ -62,6 +63,8 @@ class Mutant(StrEnum):
     LOST_WAITERS = "who waits for a fetch is sometimes not woken"
     SOFT_IS_NOTHING = "a soft purge leaves what it names fresh"
     UNLABELLED = "what is served stale does not say so"
+    UNSTAMPED = "what comes up from a lower level is not held against the orders that are still to be carried out there"
+    NEWEST_STAMP = "an edge that comes back with its lower level says that this has carried out what its memory had"
 
 
 class Gone(Exception):
@@ -116,6 +119,15 @@ class Flight:
 Where = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Put:
+    """To be written below, when there is time. `number`: the orders that it had survived."""
+
+    where: Where
+    copy: Copy
+    number: int
+
+
 class Origin:
     """The origin: the version of each key, and how many fetches of it are in flight."""
 
@@ -156,6 +168,9 @@ class Node:
         self._world = system.world
         self._parent = parent
         self.store: dict[Where, Copy] = {}
+        self._below: dict[Where, Copy] = {}
+        self._below_number = 0  # the orders that were carried out there
+        self._given: list[Put | Order] = []  # what is still to be done there, in order
         self._flights: dict[Where, Flight] = {}
         self._applied: list[Order] = []  # the last is `number`
         self.number = 0
@@ -182,11 +197,18 @@ class Node:
             raise Gone
 
     def die(self, *, keeps_store: bool) -> None:
+        """What was in memory is lost, and what was to be written below; that itself may outlive the process."""
         self.up = self.ready = False
         self.life += 1
         self.lease_until = -1.0
+        self.store.clear()
+        self._given.clear()
         if not keeps_store:
-            self.store.clear()
+            self._below.clear()
+        elif not self.is_(Mutant.NEWEST_STAMP):
+            self.number = self._below_number
+            self._applied = [order for order in self._applied if order.number <= self.number]
+        self._below_number = self.number
         flights, self._flights = self._flights, {}
         for flight in flights.values():
             flight.landed.give()
@@ -202,6 +224,8 @@ class Node:
         asked_at = self._world.now
         where = (key.key, variant)
         while True:
+            if where not in self.store:
+                await self._look_below(life, where)
             stored = self.store.get(where)
             trusted = self._trusted()
             if stored is not None and trusted:
@@ -221,6 +245,38 @@ class Node:
         await flight.landed.wait()
         await self.step(life)
         return None if flight.outcome is None else self._said(flight.outcome, "MISS")
+
+    async def _look_below(self, life: int, where: Where) -> None:
+        """Brings up what the lower level holds or is about to."""
+        if self._parent is None:
+            return
+        await self.step(life, 0.0, 0.003)
+        found, number = self._below.get(where), self._below_number
+        for given in self._given:
+            if isinstance(given, Put) and given.where == where:
+                found, number = given.copy, given.number
+        await self.step(life, 0.0, 0.003)
+        written_since = any(isinstance(given, Put) and given.where == where for given in self._given)
+        if found is None or where in self.store or written_since or self._below.get(where, found) is not found:
+            return
+        if self.is_(Mutant.UNSTAMPED) or not self._overtaken(number, self._system.keys[where[0]]):
+            self.store[where] = found
+
+    def _keep(self, where: Where, copy: Copy) -> None:
+        self.store[where] = copy
+        if self._parent is not None:
+            self._given.append(Put(where, copy, self.number))
+
+    def write_below(self) -> None:
+        """Does what was given, in one transaction."""
+        for given in self._given:
+            if isinstance(given, Put):
+                self._below[given.where] = given.copy
+            else:
+                for where in [where for where in self._below if where[0] in given.covers]:
+                    del self._below[where]
+                self._below_number = given.number
+        self._given.clear()
 
     def _trusted(self) -> bool:
         """May what is stored be served without asking?"""
@@ -293,14 +349,14 @@ class Node:
             present = self.store.get(where) is stored
             came = replace(came, body=stored.body, unchanged=False)
             if (present and not overtaken) or self.is_(Mutant.REVIVED_BY_304):
-                self.store[where] = came
+                self._keep(where, came)
             return came
         if not came.whole and self.is_(Mutant.TRUNCATED):
             came = replace(came, whole=True)
         if self.is_(Mutant.STALE_AS_FRESH) and "STALE" in came.words:
             came = replace(came, fresh_until=self._world.now + key.max_age)
         if came.whole and not overtaken:
-            self.store[where] = replace(came, words=tuple("MISS" for _ in came.words))
+            self._keep(where, replace(came, words=tuple("MISS" for _ in came.words)))
         return came
 
     def _overtaken(self, mark: int, key: Key) -> bool:
@@ -318,6 +374,8 @@ class Node:
         """Store and flights, in one turn."""
         self.number = order.number
         self._applied.append(order)
+        if self._parent is not None:
+            self._given.append(order)
         spared: set[str] = set()
         for where in [where for where in self.store if where[0] in order.covers]:
             if self.is_(Mutant.ONE_VARIANT) and where[0] not in spared and where[1]:
@@ -409,6 +467,7 @@ class System:
         for edge in self.edges.values():
             world.spawn(self._clients(edge))
             world.spawn(self._evictions(edge))
+            world.spawn(self._writing_below(edge))
         for _ in range(2):
             world.spawn(self._writer())
         world.spawn(self._faults(seconds))
@@ -485,6 +544,15 @@ class System:
             await self.world.lag(0.0, 0.2)
             if edge.store:
                 del edge.store[self.world.chance.choice(list(edge.store))]
+
+    async def _writing_below(self, edge: Node) -> None:
+        """Behind everybody's back, as soon as there is time."""
+        while True:
+            try:
+                await edge.step(edge.life, 0.0, 0.6)
+                edge.write_below()
+            except Gone:
+                await self.world.sleep(0.01)
 
     async def purge(self, covers: frozenset[str], soft: bool) -> tuple[PurgeState, dict[str, str]]:
         """What the hub does with a purge, and what it answers."""

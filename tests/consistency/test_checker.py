@@ -346,6 +346,8 @@ CAUGHT = (
     Caught(Mutant.LOST_WAITERS, Invariant.LIVENESS),
     Caught(Mutant.SOFT_IS_NOTHING, Invariant.PURGE_SAFETY),
     Caught(Mutant.UNLABELLED, Invariant.STALENESS),
+    Caught(Mutant.UNSTAMPED, Invariant.PURGE_SAFETY),
+    Caught(Mutant.NEWEST_STAMP, Invariant.PURGE_SAFETY),
 )
 
 
