@@ -29,10 +29,13 @@ def thing(
     varied: tuple[tuple[str, str | None], ...] = (),
     part: Part | None = None,
     useful: float = 600.0,
+    stored_at: float = NOW,
 ) -> Stored:
     """An object that is worth something for so many seconds from NOW."""
     until = NOW + useful
-    entry = Entry("GET", 200, "OK", headers([("A", "1")]), varied, NOW, NOW, NOW, until, until, until, until)
+    entry = Entry(
+        "GET", 200, "OK", headers([("A", "1")]), varied, stored_at, stored_at, stored_at, until, until, until, until
+    )
     return stored(key, replace(entry, part=part, tags=tags), (body,) if body else ())
 
 

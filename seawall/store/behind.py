@@ -15,6 +15,7 @@ they become one of everything.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -51,10 +52,11 @@ class _Taken(NamedTuple):
     key: str
     name: str
     varied: Varied | None  # of a whole response: it takes its parts too (store.memory.supersedes)
+    stored_at: float = math.inf  # of what was put: what another node has put since is newer, and stays
 
     def takes(self, item: Stored) -> bool:
         if item.name == self.name:
-            return True
+            return item.entry.stored_at <= self.stored_at
         return self.varied is not None and item.entry.part is not None and item.entry.varied == self.varied
 
 
@@ -264,7 +266,8 @@ class Behind:
 
     def _take(self, number: int, item: Stored) -> None:
         entry = item.entry
-        self._take_name(_Taken(number, item.key, item.name, entry.varied if entry.part is None else None))
+        varied = entry.varied if entry.part is None else None
+        self._take_name(_Taken(number, item.key, item.name, varied, entry.stored_at))
 
     def _take_name(self, taken: _Taken) -> None:
         older = self._taken.get(taken.name)
@@ -425,7 +428,8 @@ class Behind:
                 case _Taken():
                     held = [each for each in held if not what.takes(each)]
                 case Put(item):
-                    held.append(item)
+                    if not any(each.name == item.name for each in held):  # then it is newer: see _Taken
+                        held.append(item)
                 case Forget(names, how, at):
                     held = [left for each in held if (left := _forgotten(each, names, how, at)) is not None]
                 case Reset():

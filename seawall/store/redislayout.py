@@ -7,7 +7,7 @@ Pure. Redis evicts key by key and restores what it likes, so a layout must not b
         t<digest of tag><name>      an object with this tag
         u<name>                     an object; a name begins with its URL, so URLs and prefixes are ranges
     {namespace:1:07}:o:<digest>  the objects of one key, a hash:
-        h<name>                     octets of the body, digests of the tags
+        h<name>                     octets of the body, when it was stored (ms), digests of the tags
         v<name>                     head and body (codec.encode)
     {namespace:1:07}:d          an index that was given up: what it names is dead and waits for being swept away
     {namespace:1:07}:l:<digest>  a lease (seawall/flight/lease.py)
@@ -100,8 +100,9 @@ def tag_digest(tag: str) -> bytes:
 
 
 def facts(item: Stored) -> bytes:
-    """The field `h`: the octets of its body, and its tags."""
-    return b"%d " % item.body_bytes + b"".join(map(tag_digest, dict.fromkeys(item.entry.tags)))
+    """The field `h`: the octets of its body, when it was stored, and its tags."""
+    stored_ms = max(int(1000 * item.entry.stored_at), 0)
+    return b"%d:%d " % (item.body_bytes, stored_ms) + b"".join(map(tag_digest, dict.fromkeys(item.entry.tags)))
 
 
 def superseded_parts(item: Stored) -> bytes:

@@ -53,8 +53,10 @@ end
 local function facts(object, name)
   local said = redis.pcall('HGET', object, 'h' .. name)
   if type(said) ~= 'string' then return nil end
-  return string.match(said, '^(%d+) (.*)$')
+  return string.match(said, '^(%d+)[^ ]* (.*)$')
 end
+
+local function stored_ms(said) return type(said) == 'string' and tonumber(string.match(said, '^%d+:(%d+) ')) end
 
 local function has_tag(tags, digest)
   for at = 1, #tags, DIGEST do
@@ -133,6 +135,9 @@ return found
 # KEYS index object dead. -> ok and how many objects the bucket has; or overtaken, full.
 # ARGV prefix journal number name parts value facts ttl most_octets most_objects dice
 #
+# What was stored later stays: a put may have waited while its node could not write, and others wrote meanwhile. It is
+# as if it had come in time and had been replaced.
+#
 # It also looks at a few members of the index, from anywhere on, and takes out those whose object has expired: twice as
 # many as it adds, so that an index has at most about as many dead members as live ones, and no walk is needed.
 PUT = Script(
@@ -143,6 +148,9 @@ local prefix, journal, number, name, parts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local value, said, ttl = ARGV[6], ARGV[7], tonumber(ARGV[8])
 local head = header(index)
 if head and (head.journal ~= journal or head.done > number or head.gate > number) then return {'overtaken'} end
+
+local there = head and redis.call('ZSCORE', index, 'u' .. name) and stored_ms(redis.pcall('HGET', object, 'h' .. name))
+if there and there > (stored_ms(said) or 0) then return {'ok', count(index)} end
 
 local is = kind(object)
 local others = is == 'hash' and redis.call('HKEYS', object) or {}
@@ -161,7 +169,7 @@ if not head then
 else
   redis.call('PEXPIRE', index, INDEX_MS)
 end
-local tags = string.match(said, '^%d+ (.*)$')
+local tags = string.match(said, '^%d+[^ ]* (.*)$')
 local stale = {}
 for at = 1, #(old_tags or ''), DIGEST do
   local digest = string.sub(old_tags, at, at + DIGEST - 1)

@@ -34,18 +34,18 @@ async def kept(plan: Plan, directory: Path) -> Outcome:
     return outcome
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_every_promise_is_kept_under_readers_writers_purgers_and_faults(tmp_path: Path) -> None:
     strikes = ("freeze_long", "cut_off", "kill_shield", "break_off")
-    outcome = await kept(Plan(SEED, reads=5000, purges=80, seconds=90.0, strikes=strikes), tmp_path)
+    outcome = await kept(Plan(SEED, reads=5000, purges=80, seconds=150.0, strikes=strikes), tmp_path)
     kinds = {fault.kind for fault in outcome.history.faults}
     assert kinds == {FaultKind.FREEZE, FaultKind.CUT, FaultKind.KILL, FaultKind.TRUNCATE}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_every_promise_is_kept_over_disks_that_outlive_their_nodes(tmp_path: Path) -> None:
     strikes = ("kill_edge", "kill_shield", "freeze_briefly", "freeze_origin")
-    plan = Plan(SEED, reads=5000, purges=80, seconds=90.0, levels=Levels.DISK, strikes=strikes)
+    plan = Plan(SEED, reads=5000, purges=80, seconds=150.0, levels=Levels.DISK, strikes=strikes)
     outcome = await kept(plan, tmp_path)
     assert {fault.kind for fault in outcome.history.faults} == {FaultKind.FREEZE, FaultKind.KILL}
     assert outcome.only_below > 5, "most of it came up from the disks"

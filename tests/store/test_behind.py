@@ -109,6 +109,19 @@ def is_clean(behind: Behind) -> None:
 # --- one order of events a test ---
 
 
+async def test_what_another_node_has_put_since_is_not_hidden_by_what_still_waits() -> None:
+    desk = make(ScriptedLevel(shared=True))
+    desk.level.hold("write")
+    desk.put(item(version=1))
+    assert await desk.read() == [1]
+    desk.level.holds(item(version=2))
+    assert await desk.read() == [2]
+    desk.put(item(version=3))
+    assert await desk.read() == [3]
+    desk.level.let_go("write")
+    await desk.behind.close(5)
+
+
 async def test_what_was_put_is_read_before_and_after_it_is_written(desk: Desk) -> None:
     desk.level.hold("write")
     desk.put(item())

@@ -15,7 +15,7 @@ from seawall.store.level import Found, How, Level, Names, Reset, Stamp, Used, Wr
 from seawall.store.redislayout import BUCKETS, bucket_of
 from seawall.store.redislevel import MOST_OBJECTS_OF_A_KEY, RedisLevel
 from seawall.store.stored import stored
-from tests.redis_house import LAYOUT, bodies, fill, news, one, opened, order, put, stamp, thing, url
+from tests.redis_house import LAYOUT, NOW, bodies, check, fill, news, one, opened, order, put, stamp, thing, url
 from tests.redis_servers import RedisProcess, redis_servers
 
 A, B = "http://a.example/a", "http://b.example/b"
@@ -73,6 +73,22 @@ async def test_variants_and_parts_live_side_by_side_and_replace_only_their_own_k
     assert await bodies(level, A) == [b"DE", b"en", b"part", b"whole"]
     await fill(level, [thing(A, b"whole German", varied=german)])
     assert await bodies(level, A) == [b"en", b"whole", b"whole German"]
+
+
+async def test_what_waited_for_too_long_does_not_replace_what_another_node_has_put_since(
+    redis: RedisProcess, level: RedisLevel
+) -> None:
+    async with opened(redis) as other:
+        await fill(level, [thing(A, b"old", tags=("t",), stored_at=NOW)])
+        await fill(other, [thing(A, b"newer", tags=("t",), stored_at=NOW + 2)])
+        assert await one(level, put(thing(A, b"late", stored_at=NOW + 1))) == Wrote()
+        assert await bodies(level, A) == [b"newer"]
+        await fill(other, [thing(A, b"newest", stored_at=NOW + 2)])
+        assert await bodies(level, A) == [b"newest"]
+        await one(level, order(1, url(A)))
+        assert await one(other, put(thing(A, b"after", stored_at=NOW + 1), 1)) == Wrote()
+        assert await bodies(level, A) == [b"after"]
+        check([redis])
 
 
 async def test_a_body_too_large_or_elsewhere_is_refused(redis: RedisProcess) -> None:
