@@ -40,6 +40,9 @@ MONOTONE      Of two reads of one key and variant at one node, where the first e
               hard purge of the key, sent after the trouble, that is complete. Nor across a kill of the node itself,
               which is trouble too. So reads are compared within the stretches between. A shared level that comes back
               with what it held before (RESTORE) taints all nodes in the same way: what replaced that is lost.
+              Over a shared level a read that says that it is stale may be older. It had run out when its parent
+              fetched the newer one; that was stale by the time it came, so it was delivered and not kept; and the
+              shared level was slow then, and has the older one now.
               Of a node of several processes each has a memory of its own; reads are compared where they certainly
               came from the same one (`Read.seat`).
 
@@ -381,7 +384,7 @@ def _monotone(facts: _Facts) -> Iterator[Violation]:
         for read in reads:
             by_variant[read.variant, read.seat].append(read)
         for each in by_variant.values():
-            yield from _descents(each, tainted)
+            yield from _descents(each, tainted, stale_may_be_older=facts.history.setup.shared)
 
 
 def _tainted(facts: _Facts, name: str, node: str) -> Spans:
@@ -399,7 +402,7 @@ def _tainted(facts: _Facts, name: str, node: str) -> Spans:
     return Spans(spans)
 
 
-def _descents(reads: list[Read], tainted: Spans) -> Iterator[Violation]:
+def _descents(reads: list[Read], tainted: Spans, *, stale_may_be_older: bool) -> Iterator[Violation]:
     by_end = sorted(reads, key=lambda read: read.ended_at)
     newest: dict[int, Read] = {}  # by the stretch between taints
     shown: set[tuple[int, int]] = set()  # one step back is one violation, however many saw it
@@ -413,6 +416,8 @@ def _descents(reads: list[Read], tainted: Spans) -> Iterator[Violation]:
                 best = newest.get(stretch)
                 if best is None or (earlier.version or 0) > (best.version or 0):
                     newest[stretch] = earlier
+        if stale_may_be_older and read.said_stale:
+            continue
         stretch = tainted.gap(read.began_at, read.ended_at)
         best = None if stretch is None else newest.get(stretch)
         if best is not None and (read.version or 0) < (best.version or 0):

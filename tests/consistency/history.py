@@ -34,7 +34,7 @@ class Setup(_Record, frozen=True, tag="setup"):
     """The topology. `upstream` names, for each node, every node between it and the origin (without the origin).
 
     `lease` is in seconds; `margin` is what may be added to it before it counts as run out. `levels`: where they keep
-    what they store, in the run's own words.
+    what they store, in the run's own words. `shared`: they share a level below their memory.
     """
 
     upstream: dict[str, tuple[str, ...]]
@@ -42,6 +42,7 @@ class Setup(_Record, frozen=True, tag="setup"):
     margin: float
     seed: int = 0
     levels: str = "memory"
+    shared: bool = False
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -663,7 +663,7 @@ class Run:
 async def run(plan: Plan, directory: Path) -> Outcome:
     """The whole run; its history and the nodes' logs are in `directory`."""
     upstream: dict[str, tuple[str, ...]] = {SHIELD: (), **dict.fromkeys(EDGES, (SHIELD,))}
-    setup = Setup(upstream, LEASE, MARGIN, plan.seed, plan.levels.value)
+    setup = Setup(upstream, LEASE, MARGIN, plan.seed, plan.levels.value, plan.levels is Levels.REDIS)
     began_at = monotonic()
     async with world(directory, plan.levels) as over:
         connector = aiohttp.TCPConnector(limit=0)

@@ -298,6 +298,16 @@ def test_loud_where_it_is_broken_and_about_nothing_else(name: str) -> None:
     assert all(operation in broken for operation in found[0].because)
 
 
+def test_what_says_that_it_is_stale_may_be_older_over_a_shared_level_only() -> None:
+    lines: list[Operation] = [write(0, 2, "/s"), read(1, 2, "/s"), read(2, 1, "/s", says="MISS, STALE")]
+    shared = History(Setup(SETUP.upstream, SETUP.lease, SETUP.margin, shared=True))
+    shared.add(*KEYS.values(), *lines)
+    assert check(shared, BOUNDS) == []
+    assert [violation.invariant for violation in check(history(lines), BOUNDS)] == [Invariant.MONOTONE]
+    shared.add(read(3, 1, "/s", says="STALE, HIT"))
+    assert [violation.invariant for violation in check(shared, BOUNDS)] == [Invariant.MONOTONE]
+
+
 def test_every_invariant_has_its_pair() -> None:
     assert {invariant for invariant, _, _ in PAIRS.values()} == set(Invariant)
 
