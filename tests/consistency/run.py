@@ -445,12 +445,16 @@ class Run:
                 self._witness = key
                 await asyncio.sleep(QUIET_SECONDS - 0.2)
                 self._recorder.add(Load(key.key, await self._world.most_at_once(key), began_at, monotonic()))
-                for node in NODES:
-                    held = await self._world.held(node)
-                    memory, *below = (int(str(level["entries"])) for level in held.values())
-                    self.only_below = max([self.only_below, *(entries - memory for entries in below)])
+                await self._look_below()
             except (aiohttp.ClientError, OSError, TimeoutError):
                 continue
+
+    async def _look_below(self) -> None:
+        for node in NODES:
+            held = await self._world.held(node)
+            entries = [int(str(level["entries"])) for level in held.values()]
+            # None of its workers may have answered just now.
+            self.only_below = max([self.only_below, *(below - entries[0] for below in entries[1:])])
 
     # --- disturbing ---
 

@@ -256,7 +256,7 @@ class World:
         async with self._session.get(
             f"http://127.0.0.1:{self._ports.admin[node]}/v1/stats", headers=self._bearer()
         ) as response:
-            store: dict[str, dict[str, object]] = (await response.json())["store"]
+            store: dict[str, dict[str, object]] = (await response.json()).get("store", {})
         return store
 
     # --- the origin ---
