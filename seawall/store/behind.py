@@ -33,6 +33,7 @@ MOST_BYTES = 64 << 20
 MOST_OPS = 50_000
 # One batch is one transaction or one pipeline: large enough to share its cost, small enough to be done soon.
 BATCH_OPS = 256
+LEAST_OPS = 8  # after failures
 BATCH_BYTES = 4 << 20
 # A level that is down is tried again after this long.
 PAUSE_SECONDS = 1.0
@@ -90,6 +91,9 @@ class Behind:
         self._awaited: dict[str, list[asyncio.Future[None]]] = {}  # keys whose Puts somebody waits for
         self._number = 0
         self._done = 0  # every operation up to here is done
+        # A batch that fails is begun anew, also with what was done of it. So the next one is half as large: what works
+        # only now and then must not stand still for ever because it never works so often in a row.
+        self._most_ops = BATCH_OPS
         # What a reader under way may not have seen, from the oldest: by name, also by key, and what names no object.
         self._taken: OrderedDict[str, _Taken] = OrderedDict()
         self._taken_of: dict[str, set[str]] = {}
@@ -312,9 +316,11 @@ class Behind:
                 batch = self._under_way = self._next()
                 wrote = await self._write([given.op for given in batch])
                 if wrote is None:
+                    self._most_ops = max(len(batch) // 2, LEAST_OPS)
                     self._again(batch)
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
+                self._most_ops = min(2 * self._most_ops, BATCH_OPS)
                 self._under_way = []
                 self._done = batch[-1].number
                 results = list(zip(batch, wrote, strict=True))
@@ -347,7 +353,7 @@ class Behind:
     def _next(self) -> list[_Given]:
         batch: list[_Given] = []
         octets = 0
-        while self._waiting and len(batch) < BATCH_OPS and octets <= BATCH_BYTES:
+        while self._waiting and len(batch) < min(self._most_ops, BATCH_OPS) and octets <= BATCH_BYTES:
             _, given = self._waiting.popitem(last=False)
             batch.append(given)
             if isinstance(given.op, Put):

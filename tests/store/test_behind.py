@@ -1,7 +1,7 @@
 """The way down: whatever a level does, nothing comes up from it that was replaced or forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from seawall.http.headers import headers
 from seawall.policy.entry import Entry, Part
 from seawall.store import behind as module
 from seawall.store.behind import Behind
-from seawall.store.level import Forget, Found, How, LevelDown, Names, Put, Reset, Stamp
+from seawall.store.level import Forget, Found, How, LevelDown, Names, Op, Put, Reset, Stamp, Wrote
 from seawall.store.memory import supersedes
 from seawall.store.stored import Stored, stored
 from tests.store.scripted_level import ScriptedFiled, ScriptedLevel
@@ -107,6 +107,23 @@ def is_clean(behind: Behind) -> None:
 
 
 # --- one order of events a test ---
+
+
+async def test_level_that_cannot_do_much_at_once_gets_it_done_little_by_little() -> None:
+    class Slow(ScriptedLevel):
+        async def write(self, ops: Sequence[Op]) -> list[Wrote]:
+            if len(ops) > 10:
+                await super().write(ops[:10])
+                raise LevelDown("no time for more")
+            return await super().write(ops)
+
+    desk = make(Slow(shared=True))
+    told = [desk.forget(after=Stamp("j", number), urls=(KEYS[0],)) for number in range(1, 100)]
+    await desk.quiet()
+    assert all(one.done() for one in told)
+    assert desk.level.stamp == Stamp("j", 99)
+    assert len(desk.level.given) < 500, "most of it once"
+    await desk.behind.close(5)
 
 
 async def test_what_another_node_has_put_since_is_not_hidden_by_what_still_waits() -> None:
