@@ -462,8 +462,10 @@ class Run:
         """Each kind once, in an order of its own each time; a quiet stretch before, between and behind."""
         chance = Random(f"{self._plan.seed} faults")
         strikes = [*self._strikes_at_nodes(), *self._strikes_at_levels()]
-        chosen = self._plan.strikes
-        kinds = [strike for strike in strikes if not chosen or strike.__name__.removeprefix("_") in chosen]
+        if chosen := self._plan.strikes:  # each once
+            kinds = [strike for strike in dict.fromkeys(strikes) if strike.__name__.removeprefix("_") in chosen]
+        else:
+            kinds = strikes
         await asyncio.sleep(QUIET_SECONDS)
         while not self._ended:
             chance.shuffle(kinds)

@@ -45,7 +45,7 @@ async def test_every_promise_is_kept_under_readers_writers_purgers_and_faults(tm
 @pytest.mark.timeout(300)
 async def test_every_promise_is_kept_over_disks_that_outlive_their_nodes(tmp_path: Path) -> None:
     strikes = ("kill_edge", "kill_shield", "freeze_briefly", "freeze_origin")
-    plan = Plan(SEED, reads=5000, purges=80, seconds=150.0, levels=Levels.DISK, strikes=strikes)
+    plan = Plan(SEED, reads=3000, purges=50, seconds=150.0, levels=Levels.DISK, strikes=strikes)
     outcome = await kept(plan, tmp_path)
     assert {fault.kind for fault in outcome.history.faults} == {FaultKind.FREEZE, FaultKind.KILL}
     assert outcome.only_below > 5, "most of it came up from the disks"
