@@ -27,7 +27,7 @@ async def kept(plan: Plan, directory: Path) -> Outcome:
     history = outcome.history
     assert len(history.reads) >= plan.reads
     assert SHIELD in {fault.node for fault in history.faults}
-    assert {purge.state for purge in history.purges} >= {PurgeState.COMPLETE, PurgeState.PARTIAL}
+    assert PurgeState.COMPLETE in {purge.state for purge in history.purges}
     assert outcome.reach.bound > 1000
     assert outcome.reach.superseded > 100
     assert outcome.reach.calm > 500
@@ -38,6 +38,8 @@ async def kept(plan: Plan, directory: Path) -> Outcome:
 async def test_every_promise_is_kept_under_readers_writers_purgers_and_faults(tmp_path: Path) -> None:
     strikes = ("freeze_long", "cut_off", "kill_shield", "break_off")
     outcome = await kept(Plan(SEED, reads=5000, purges=80, seconds=150.0, strikes=strikes), tmp_path)
+    # Who is frozen for longer than a lease, or cut off, is fenced.
+    assert PurgeState.PARTIAL in {purge.state for purge in outcome.history.purges}
     kinds = {fault.kind for fault in outcome.history.faults}
     assert kinds == {FaultKind.FREEZE, FaultKind.CUT, FaultKind.KILL, FaultKind.TRUNCATE}
 
