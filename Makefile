@@ -30,6 +30,7 @@ help:
 	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
 	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker"
 	@echo "make torture      kills, bit rot and full disks over the disk level, for longer"
+	@echo "make churn        an hour of more than a node can hold; MINUTES=5, WORKERS=2 for others"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
 	@echo "make clean        remove what these commands made"
@@ -84,6 +85,14 @@ torture: FLIPS ?= 2000
 torture: SEED ?= 1
 torture: $(TEST)
 	@$(BIN)/python -m tests.torture.disk --kills $(KILLS) --flips $(FLIPS) --seed $(SEED)
+
+# Far more passes through a small node than it holds: neither its memory nor what it stores may grow.
+.PHONY: churn
+churn: MINUTES ?= 60
+churn: WORKERS ?= 1
+churn: SEED ?= 1
+churn: $(TEST)
+	@$(BIN)/python -m tests.torture.churn --minutes $(MINUTES) --workers $(WORKERS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(SUITE)/node_modules build dist *.egg-info
