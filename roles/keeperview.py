@@ -119,6 +119,7 @@ class KeeperView:
             answering=len(self.workers) - len(silent),
             silent=tuple(silent),
             replaced=sum(worker.process.replaced for worker in self.workers),
+            pids=tuple(pid for pid in pids if pid is not None),
         )
         total = summed((self._ended, *self._last.values()))
         return total, replace(total.gauges(), purge=self._purge, workers=lambda: usage)
