@@ -29,7 +29,7 @@ help:
 	@echo "make bench-report what that found: into docs/performance.md, with plots"
 	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
 	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker"
-	@echo "make torture      kills, bit rot and full disks over the disk level, for longer"
+	@echo "make torture      kills, bit rot and full disks, and a Redis in every trouble, for longer"
 	@echo "make churn        an hour of more than a node can hold; MINUTES=5, WORKERS=2 for others"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
@@ -78,13 +78,15 @@ consistency: SEED ?= 1
 consistency: $(TEST)
 	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) $(ARGS)
 
-# Kills, bit rot and full disks, for longer than a test run has time. About ten minutes.
+# Kills, bit rot, full disks and Redis in trouble, for longer than a test run has time. About ten minutes.
 .PHONY: torture
 torture: KILLS ?= 500
 torture: FLIPS ?= 2000
+torture: WOES ?= 100
 torture: SEED ?= 1
 torture: $(TEST)
 	@$(BIN)/python -m tests.torture.disk --kills $(KILLS) --flips $(FLIPS) --seed $(SEED)
+	@$(BIN)/python -m tests.torture.rediswoes --woes $(WOES) --seed $(SEED)
 
 # Far more passes through a small node than it holds: neither its memory nor what it stores may grow.
 .PHONY: churn
