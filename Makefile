@@ -64,7 +64,8 @@ bench-nodes: $(TEST)
 docs: $(RUN)
 	$(BIN)/python -m seawall.config.document
 
-conformance: $(RUN) $(NODE)
+conformance: $(TEST) $(NODE)
+	@$(BIN)/python -m pytest tests/conformance/test_both_ways.py
 	@$(BIN)/python -m tests.conformance.run $(ARGS)
 
 conformance-baseline: $(RUN) $(NODE)
