@@ -87,6 +87,7 @@ torture: WOES ?= 100
 torture: SEED ?= 1
 torture: $(TEST)
 	@$(BIN)/python -m tests.torture.disk --kills $(KILLS) --flips $(FLIPS) --seed $(SEED)
+	@$(BIN)/python -m tests.torture.diskwoes --woes $(WOES) --seed $(SEED)
 	@$(BIN)/python -m tests.torture.rediswoes --woes $(WOES) --seed $(SEED)
 
 # Far more passes through a small node than it holds: neither its memory nor what it stores may grow.
