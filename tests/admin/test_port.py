@@ -219,6 +219,7 @@ async def test_a_client_that_left_is_no_fault_of_ours(caplog: pytest.LogCaptureF
     await ended.wait()
     await port.close()
     assert "admin.failed" not in caplog.text
+    assert "Error handling request" not in caplog.text
 
 
 @pytest.mark.parametrize(
