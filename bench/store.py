@@ -2,7 +2,8 @@
 
     python -m bench.store [--memory 1000000] [--disk 100000] [--only memory,disk,restart,redis]
 
-    memory    so many objects of 1 KiB put and then got at random, on one thread, the loop turning every 100
+    memory    so many objects of 1 KiB put and then got at random, on one thread, the loop turning every 100; then a
+              hundredth of them purged by a tag, and another made stale
     disk      so many put through memory into the disk (write-behind), then promoted at random by 16 readers
     restart   a node over that directory: from its start to /readyz, then how many of 2,000 random URLs are hits
     redis     10,000 put and promoted, where there is a redis-server on this machine
@@ -30,8 +31,14 @@ from pathlib import Path
 import uvloop
 
 from roles.collector import tame
+from seawall.clock import SystemClock
+from seawall.engine.purger import Purger
+from seawall.flight.table import Flights
 from seawall.http.headers import Headers, headers
 from seawall.policy.entry import Entry
+from seawall.purge.applied import Applied
+from seawall.purge.forgetter import Met
+from seawall.purge.selection import Selection
 from seawall.store.disk import open_disk
 from seawall.store.level import Level, Stamp
 from seawall.store.levels import Levels
@@ -142,12 +149,33 @@ async def of_memory(count: int) -> Figures:
         await each(count, put)
         grown = resident_bytes() - before - (len(figures.put) * 32)  # the list of times is ours
         await each(min(count, 300_000), get)
-    with timed(purging := []):
-        memory.discard_all(memory.tags.tagged("t7"))
     figures.notes.append(f"{grown / count - KIB:,.0f} B of memory an object above its body")
-    figures.notes.append(f"{count // 100:,} objects of one tag forgotten in {1000 * purging[0]:.0f} ms, in one piece")
+    levels = Levels(memory, now=time.time)
+    for tag, soft in (("t7", False), ("t8", True)):
+        figures.notes.append(await of_order(levels, tag, soft=soft))
     memory.close()
     return figures
+
+
+async def of_order(levels: Levels, tag: str, *, soft: bool) -> str:
+    """One tag purged as a node's engine does it: what holds at once, and what follows in steps."""
+    purger = Purger(lambda head: None, levels, Flights(), SystemClock(), Applied("bench"))
+    figures, began = Figures(), time.perf_counter()
+    async with watched(figures):
+        await asyncio.sleep(2 * TICK_SECONDS)
+        worked = time.thread_time()
+        with timed(at_once := []):
+            met = purger.apply(Selection(tags=(tag,)), soft=soft)
+        worked = time.thread_time() - worked
+        assert isinstance(met, Met)
+        while levels.busy:  # noqa: ASYNC110 (nothing else is to be waited for)
+            await asyncio.sleep(0)
+    return (
+        f"{met.matched:,} objects of one tag {'are stale' if soft else 'are gone'} for everybody after"
+        f" {1000 * at_once[0]:.1f} ms (CPU: {1000 * worked:.1f}), in one piece; all is done after"
+        f" {1000 * (time.perf_counter() - began):.0f} ms, in which the longest block is"
+        f" {1000 * figures.longest_block:.1f} ms (CPU: {1000 * figures.longest_work:.1f})"
+    )
 
 
 async def of_level(level: Level, count: int, name: str, stamp: Callable[[], Stamp] = Stamp) -> Figures:

@@ -64,19 +64,25 @@ class Asked:
         "conditional",
         "directives",
         "etags",
+        "head",
         "prefix",
         "referer",
         "since",
+        "tags",
         "user_agent",
     )
 
     def __init__(self, head: RequestHead, etags: frozenset[str] | Literal["*"] | None, since: float | None) -> None:
+        self.head = head
+        """All of it, under another target: for who forwards it. 2 KiB, where the rest is 1."""
         self.authority = head.authority
         self.prefix = f"{head.scheme}://{head.authority}"
         """What a key begins with; the target follows."""
         self.conditional = etags is not None or since is not None
         self.etags = etags
         """The opaque tags of If-None-Match, which compares weakly; None where there is none."""
+        self.tags = etags if isinstance(etags, frozenset) else None
+        """The same, unless any tag would do."""
         self.since = since
         """The instant of If-Modified-Since, where it counts."""
         self.directives = "cache-control" in head.headers or "pragma" in head.headers

@@ -21,6 +21,7 @@ from seawall.upstream.hosted import Hosted
 from seawall.upstream.link import Link, Shaped, Wire
 from seawall.upstream.pool import Pool
 from seawall.upstream.prober import Prober, Target
+from seawall.upstream.straight import Straight
 from seawall.upstream.upstream import Upstream
 
 # An eighth of an origin's requests at a time is kept for those who wait: refreshes in the background never fill it.
@@ -38,10 +39,11 @@ PARENT_CONNECTIONS = 512
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """To one origin: for those who wait, and for what nobody waits for."""
+    """To one origin: for those who wait, and for what nobody waits for; and in one step, where there is one address."""
 
     foreground: Upstream
     background: Upstream
+    straight: Straight | None = None
 
 
 class Ways:
@@ -119,7 +121,9 @@ def _straight(origin: schema.Origin, owned: list[Upstream], probers: list[Prober
         upstream = Hosted(upstream, origin.host)
     most = origin.max_connections * len(pools)
     gate = Gate(most, max_waiting=most * WAITING_SHARE, reserve=most // RESERVED_SHARE)
-    return Way(gate.foreground(upstream), gate.background(upstream))
+    # Under a Host of its own the origin is asked in other words than the client used.
+    straight = Straight(gate, group, *pools.values()) if len(pools) == 1 and origin.host is None else None
+    return Way(gate.foreground(upstream), gate.background(upstream), straight)
 
 
 def _origin_prober(origin: schema.Origin, health: schema.Health, group: Group) -> Prober:

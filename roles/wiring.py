@@ -8,7 +8,7 @@ from dataclasses import replace
 from roles.ways import Way, Ways
 from seawall.config import schema
 from seawall.downstream.limits import Limits
-from seawall.engine.engine import Route
+from seawall.engine.route import Everywhere, Route
 from seawall.http.message import RequestHead
 from seawall.policy.rules import Rules
 from seawall.routing import Router, climbs
@@ -24,8 +24,7 @@ def router_for(
     router = Router(routes)
     taken = tuple(_route(rules_for(route), ways[origin_of(route).name]) for route in routes)
     if len(taken) == 1 and routes[0].match == schema.Match():
-        (only,) = taken
-        return lambda head: only
+        return Everywhere(*taken)
 
     humble = tuple(replace(route, rules=_without_ttl(route.rules)) for route in taken)
 
@@ -60,4 +59,4 @@ def _without_ttl(rules: Rules) -> Rules:
 
 
 def _route(rules: Rules, way: Way) -> Route:
-    return Route(rules, way.foreground, way.background)
+    return Route(rules, way.foreground, way.background, way.straight)

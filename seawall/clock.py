@@ -17,6 +17,11 @@ class Clock(Protocol):
         """Seconds from an arbitrary start, for time-outs."""
         ...
 
+    @property
+    def offset(self) -> float:
+        """What now() is ahead of monotonic(); always the same. For who needs both, and has asked for one."""
+        ...
+
 
 class SystemClock:
     """The wall clock as it stood at the start, carried on by the monotonic one.
@@ -25,13 +30,13 @@ class SystemClock:
     does not follow jumps (HAZARDS F12). It follows what NTP slews, as the monotonic clock does.
     """
 
-    __slots__ = ("_offset",)
+    __slots__ = ("offset",)
 
     def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+        self.offset = time.time() - time.monotonic()
 
     def now(self) -> float:
-        return time.monotonic() + self._offset
+        return time.monotonic() + self.offset
 
     # The function itself: 0.04 us where a method around it is 0.09, and each hit asks twice.
     monotonic = staticmethod(time.monotonic)

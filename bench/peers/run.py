@@ -75,6 +75,7 @@ class Run:
                 self._bench.cores.server,
                 fleet.storage_bytes,
                 fleet.access_log,
+                fleet.disk,
             )
         )
 

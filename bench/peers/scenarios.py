@@ -26,12 +26,14 @@ class Fleet:
     objects: int = 0  # /o/0 and so on, stored before the first measurement
     storage_bytes: int | None = None  # None: Seawall's default, for all three
     access_log: bool = False
+    disk: bool = False
 
 
 PLAIN = Fleet("plain", objects=ZIPF_OBJECTS)
 LOGGED = Fleet("logged", access_log=True)
 # What is stored by misses would push out what the others hit.
 UPSTREAM = Fleet("upstream")
+ON_DISK = Fleet("disk", disk=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,10 @@ MISS = Scenario(
     "miss", "cacheable miss", UPSTREAM, "/miss/", SMALL_BYTES,
     script="fresh", arguments=("{start}",), asks=Asks.ALWAYS,
 )  # fmt: skip
+MISS_ON_DISK = Scenario(
+    "miss-disk", "miss, Seawall with --data", ON_DISK, "/miss/", SMALL_BYTES,
+    script="fresh", arguments=("{start}",), asks=Asks.ALWAYS,
+)  # fmt: skip
 PASS = Scenario("pass", "uncached pass", UPSTREAM, "/pass/same", SMALL_BYTES, asks=Asks.ALWAYS)
 
 
@@ -97,6 +103,6 @@ STORED_FULL = (*STORED, stored(1_000_000))
 # Memory is measured where so many come in after the first thousand.
 FOOTPRINT_OBJECTS = 100_000
 
-USUAL = (*HITS, NOT_MODIFIED, ZIPF, BROWSER, HIT_LOGGED, BROWSER_LOGGED, MISS, PASS)
+USUAL = (*HITS, NOT_MODIFIED, ZIPF, BROWSER, HIT_LOGGED, BROWSER_LOGGED, MISS, MISS_ON_DISK, PASS)
 QUICK = (HIT, BROWSER, MISS, PASS)
 EVERY = (*USUAL, *STORED_FULL)

@@ -1,7 +1,7 @@
 """Seawall as `seawall serve --origin` runs it: every default as it is, the admin port with its metrics on.
 
-Only what a scenario asks for itself differs, and then it is a topology file with that one setting: the size of the
-store where more is stored than the default holds, and the access log.
+Only what a scenario asks for itself differs: `--data`, with which responses are kept on disk too, or a topology file
+with one setting, the size of the store where more is stored than the default holds, or the access log.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Seawall(System):
                 f"--origin=http://127.0.0.1:{setup.origin_port}",
                 f"--listen=127.0.0.1:{setup.port}",
                 f"--admin=127.0.0.1:{setup.spare_port}",
-                f"--data={setup.directory / 'data'}",
+                # With a directory of its user's it keeps responses there; without one in memory, as it does by default.
+                *([f"--data={setup.directory / 'data'}"] if setup.disk else []),
                 **state,
             )
             return

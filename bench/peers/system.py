@@ -26,6 +26,7 @@ class Setup:
     core: int
     storage_bytes: int | None = None  # None: Seawall's default, and as much for the others
     access_log: bool = False
+    disk: bool = False  # Seawall keeps what it stores on disk too; the others are as they always are
 
     @property
     def log_file(self) -> Path:

@@ -95,6 +95,15 @@ class Trip:
     trusted: bool = False  # a node of ours asks: what it says of its own client stands
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A trip that has gone out already: when, after which orders, and what has come of it."""
+
+    requested_at: float
+    mark: Mark
+    answer: Answer | Failure
+
+
 def failure_of(error: UpstreamError) -> Failure:
     """How an upstream's failure is told to a client."""
     if error.reason is Reason.QUEUE_FULL:
@@ -205,14 +214,20 @@ class Fetcher:
             case _:
                 return False
 
-    async def _fetch(self, trip: Trip, flight: Flight[Landing]) -> None:
+    async def go_on(self, trip: Trip, sent: Sent, flight: Flight[Landing]) -> None:
+        """The pilot of a flight that was flown by hand until its answer came. No other process fetches meanwhile."""
+        await self._fetch(trip, flight, sent)
+
+    async def _fetch(self, trip: Trip, flight: Flight[Landing], sent: Sent | None = None) -> None:
+        """`sent`: the trip has gone out already."""
         conditions, about = trip.conditions, trip.about
-        mark = self._standing.mark
         for first in (True, False):
-            taken_off, mark = mark, self._standing.mark
-            requested_at = self._clock.now()
-            answer = await self.send(trip, conditions, first=first)
-            mark = self.mark_of(answer, taken_off if first else mark)
+            if first and sent is not None:
+                taken_off, requested_at, answer = sent.mark, sent.requested_at, sent.answer
+            else:
+                taken_off, requested_at = self._standing.mark, self._clock.now()
+                answer = await self.send(trip, conditions, first=first)
+            mark = self.mark_of(answer, taken_off)
             # The store again, not what stood there before the await: what a purge or an unsafe request has
             # taken away meanwhile must not be revived by a 304 (HAZARDS T28).
             held = self.candidates(() if flight.overtaken else self._store.get(trip.key))
@@ -223,7 +238,7 @@ class Fetcher:
                 await self._land(trip, flight, answer, settlement, held, mark)
                 return
             # The answer fits nothing that we hold: once more, without conditions.
-            _drop(answer)
+            drop(answer)
             self._observer.not_stored(settlement.reason)
             conditions, about = EMPTY, None
         flight.land(Lone(None, Failure(Reason.BAD_RESPONSE, 502), Reason.BAD_RESPONSE, mark))
@@ -295,7 +310,7 @@ class Fetcher:
                 flight.land(Kept(fresh, answer.head.status))
             case UseStale(entry, reason):
                 item = held.item(entry)
-                _drop(answer)
+                drop(answer)
                 flight.land(Kept(item, None if isinstance(answer, Failure) else answer.head.status, reason))
             case PassOn(reason, remember):
                 if remember:
@@ -427,7 +442,8 @@ def _jittered(settlement: Settlement, share: float, chance: float) -> Settlement
             return settlement
 
 
-def _drop(answer: Answer | Failure) -> None:
+def drop(answer: Answer | Failure) -> None:
+    """Nobody wants it."""
     if isinstance(answer, Answer):
         answer.body.close()
         if answer.tunnel is not None:

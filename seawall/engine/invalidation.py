@@ -56,8 +56,7 @@ class Invalidator:
             for key in memory.keys_of(url):
                 memory.change(key, invalidated)
         for tag in names.tags:
-            for item in memory.tags.tagged(tag):
-                memory.refresh(item, invalidated(item.entry))
+            self._store.overtake(memory.tagged(tag), invalidated)
         self._store.forget(names, How.INVALIDATE, None)
         if names.urls:
             self._flights.overtake(lambda key: any(_is_of(key, url) for url in names.urls))

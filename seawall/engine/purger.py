@@ -1,14 +1,16 @@
 """A purge order carried out on one node: what is stored goes or turns stale, what is under way is not boarded again.
 
 Synchronous from beginning to end: between the store and the flights nothing may land. What is in the air and
-was overtaken is told at its landing, when its tags are known (Standing.applied). From levels below memory nothing
-that was selected comes up any more; how much of it lay there only, they say when they have done it.
+was overtaken is told at its landing, when its tags are known (Standing.applied). What has to be done to many objects in
+memory is done in the next turns of the loop, and until it is, nobody finds them as they were (MemoryStore.overtake).
+From levels below memory nothing that was selected comes up any more; how much of it lay there only, they say when they
+have done it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from seawall.clock import Clock
@@ -52,7 +54,7 @@ class Purger:
 
     def count(self, what: Selection) -> Met | asyncio.Future[Met]:
         """What an order with this selection would meet now. Changes nothing."""
-        here = {item.name: item.body_bytes for item in self._find(what)}
+        here = self._find(what)
         if not self.counts_below:
             return _met(here)
         return _together(here, self._store.forget(self._names(what), How.COUNT, None))
@@ -60,41 +62,36 @@ class Purger:
     def apply(self, what: Selection, *, soft: bool, number: int | None = None) -> Met | asyncio.Future[Met]:
         """Forgets what is selected, or makes it stale; the same for what is being fetched."""
         items = self._find(what)
-        here = {item.name: item.body_bytes for item in items}
         now = self._clock.now()
-        memory = self._store.memory
-        for item in items:
-            if soft:
-                memory.refresh(item, stale_from(item.entry, now))
-            else:
-                memory.discard(item)
+        self._store.overtake(items, (lambda entry: stale_from(entry, now)) if soft else None)
         applied = self._applied
         after = None if number is None else Stamp(applied.journal, number, applied.generation)
         below = self._store.forget(self._names(what), How.STALE if soft else How.DROP, after)
         self._close_boarding(what)
-        return _together(here, below)
+        return _together(items, below)
 
     def distrust_all(self) -> Met:
         """Orders were lost: everything stored is to be asked for, nothing under way is to be stored."""
         self._applied.distrust()
         memory = self._store.memory
         items = memory.items()
-        for item in items:
-            memory.refresh(item, invalidated(item.entry))
+        self._store.overtake(items, invalidated)
         self._store.reset(Stamp(self._applied.journal, self._applied.number, self._applied.generation))
         self._flights.overtake(lambda key: True)
-        return _met({item.name: item.body_bytes for item in items})
+        return _met(items)
 
     def _find(self, what: Selection) -> list[Stored]:
         memory = self._store.memory
         if what.all:
             return memory.items()
+        if what == Selection(tags=what.tags) and len(what.tags) == 1:  # each of them is in it once
+            return memory.tagged(what.tags[0])
         found: dict[Stored, None] = {}
         for url in what.urls:
             for key in self._keys_of(url):
                 found.update(dict.fromkeys(memory.get(key)))
         for tag in what.tags:
-            found.update(dict.fromkeys(memory.tags.tagged(tag)))
+            found.update(dict.fromkeys(memory.tagged(tag)))
         if what.prefixes or what.hosts:
             # One look at each object; an index by host would cost every stored one, purged or not.
             match = Match(Selection(prefixes=what.prefixes, hosts=what.hosts))
@@ -143,20 +140,23 @@ def _asking(url: str) -> RequestHead:
     return RequestHead("GET", parts.scheme, parts.netloc, target)
 
 
-def _met(octets: Mapping[str, int]) -> Met:
-    return Met(len(octets), sum(octets.values()))
+def _met(items: Sequence[Stored]) -> Met:
+    return Met(len(items), sum(item.body_bytes for item in items))
 
 
-def _together(here: Mapping[str, int], below: asyncio.Future[Mapping[str, int]] | None) -> Met | asyncio.Future[Met]:
+def _together(items: Sequence[Stored], below: asyncio.Future[Mapping[str, int]] | None) -> Met | asyncio.Future[Met]:
     """What memory met, and what only a level below it met; each object once. Not waited for beyond COUNT_SECONDS."""
     if below is None:
-        return _met(here)
+        return _met(items)
+    # Names and no objects are kept until then, which would all be freed in that moment: 25 ms for 10,000.
+    here = {item.name: item.body_bytes for item in items}
     loop = asyncio.get_running_loop()
     told: asyncio.Future[Met] = loop.create_future()
 
     def tell(there: Mapping[str, int]) -> None:
         if not told.done():
-            told.set_result(_met({**there, **here}))
+            octets = {**there, **here}
+            told.set_result(Met(len(octets), sum(octets.values())))
 
     def met(done: asyncio.Future[Mapping[str, int]]) -> None:
         timer.cancel()

@@ -17,6 +17,9 @@ The life of a flight:
     AIRBORNE -> GONE without landing: the flight has failed, and every caller gets FlightFailed with the
     pilot's exception as its cause. Callers decide who flies next: the first to board again leads.
 
+A flight may also be flown by hand, without a task (`enter`): who entered it lands it and leaves it, from callbacks,
+or gives it to a pilot half-way (`launch`). Those who board it cannot tell the difference.
+
 Cancellation belongs to the caller, the flight belongs to the table: a caller that is cancelled, leader or
 not, takes only its own wait with it. The table cancels what is left when it closes.
 """
@@ -35,9 +38,9 @@ class FlightFailed(Exception):
 
 
 class Flight(Generic[T]):
-    """One fetch under way. Made by Flights.board only."""
+    """One fetch under way. Made by Flights only."""
 
-    __slots__ = ("_failure", "_landed", "_on_landing", "_task", "_value", "_waiters", "key", "overtaken")
+    __slots__ = ("_abort", "_failure", "_landed", "_on_landing", "_task", "_value", "_waiters", "key", "overtaken")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -48,6 +51,7 @@ class Flight(Generic[T]):
         self._waiters: set[asyncio.Future[None]] = set()
         self._on_landing: Callable[[T], None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._abort: Callable[[], None] | None = None  # of one that is flown by hand: the table closes
 
     @property
     def launched(self) -> bool:
@@ -118,9 +122,11 @@ Pilot = Callable[[Flight[T]], Coroutine[Any, Any, None]]
 class Flights(Generic[T]):
     """All flights of a process, and owner of their tasks."""
 
-    __slots__ = ("_flying", "_table")
+    __slots__ = ("_flying", "_table", "overtakings", "unlisted")
 
     def __init__(self) -> None:
+        self.overtakings = 0  # overtake() was called so often; who has no flight compares
+        self.unlisted = 0  # fetches under way that have no flight, because nobody can board them; counted by who flies
         self._table: dict[Hashable, Flight[T]] = {}
         self._flying: set[Flight[T]] = set()  # those that were overtaken are here, and no longer in the table
 
@@ -134,19 +140,32 @@ class Flights(Generic[T]):
         self.launch(flight, pilot)
         return flight, True
 
-    def enter(self, key: Hashable) -> Flight[T]:
-        """A flight that nobody else can board, so that overtake() reaches it: launch() it, or leave() it."""
+    def enter(self, key: Hashable, abort: Callable[[], None] | None = None, *, boarding: bool = False) -> Flight[T]:
+        """A flight without a task, so that overtake() reaches it: launch() it, or leave() it.
+
+        `boarding`: others may board it; none is under way for this key. `abort` is called, once, where the table
+        closes before either, and has to leave() it.
+        """
         flight: Flight[T] = Flight(key)
+        flight._abort = abort
         self._flying.add(flight)
+        if boarding:
+            assert key not in self._table  # noqa: S101
+            self._table[key] = flight
         return flight
 
     def leave(self, flight: Flight[T]) -> None:
-        """It was entered and never launched, and is over."""
+        """It was entered and never launched, and is over. Who waits for it without a landing is told that it failed."""
+        flight._abort = None
         self._flying.discard(flight)
+        self.unlist(flight)
+        if flight._waiters and not flight._landed:
+            flight._fail(RuntimeError("it was left without landing"))
 
     def launch(self, flight: Flight[T], pilot: Pilot[T]) -> None:
         """The pilot takes off; the table owns its task."""
         self._flying.add(flight)
+        flight._abort = None
         flight._task = asyncio.get_running_loop().create_task(self._fly(flight, pilot))
 
     def get(self, key: Hashable) -> Flight[T] | None:
@@ -154,7 +173,7 @@ class Flights(Generic[T]):
 
     def __len__(self) -> int:
         """How many are under way, those that were overtaken among them."""
-        return len(self._flying)
+        return len(self._flying) + self.unlisted
 
     def __iter__(self) -> Iterator[Flight[T]]:
         return iter(tuple(self._flying))
@@ -177,6 +196,7 @@ class Flights(Generic[T]):
         It was asked for before the order, so it is for those who were already waiting and is
         not stored (HAZARDS F08).
         """
+        self.overtakings += 1
         for flight in self._flying:
             if concerns(flight.key):
                 flight.overtaken = True
@@ -184,6 +204,10 @@ class Flights(Generic[T]):
 
     async def close(self) -> None:
         """Cancels what is under way and waits until it has ended."""
+        for flight in tuple(self._flying):
+            abort, flight._abort = flight._abort, None
+            if abort is not None:
+                abort()
         tasks = [flight._task for flight in self._flying if flight._task is not None]
         for task in tasks:
             task.cancel()

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import NamedTuple
+
+from seawall.http.memo import Memo
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _LONG_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -40,16 +43,41 @@ def parse_date(value: str, now: float) -> float | None:
     None is the whole answer to anything odd (another zone, a missing comma, doubled spaces, trailing text):
     who reads Expires takes it as already expired (RFC 9111 5.3), and no two recipients guess alike.
     """
+    named = _NAMED[value]
+    if isinstance(named, _TwoDigits):
+        return _instant(_full_year(named, now), named.rest)
+    return named
+
+
+_Rest = tuple[int, int, int, int, int]  # month, day, hour, minute, second
+
+
+class _TwoDigits(NamedTuple):
+    """A date of the RFC 850 form: which century it is of depends on when it is read, so that is never remembered."""
+
+    year: int
+    rest: _Rest
+
+
+def _named(value: str) -> float | _TwoDigits | None:
     for form in _FORMS:
         if (match := form.fullmatch(value)) is not None:
             break
     else:
         return None
     day, hour, minute, second = (int(match[part]) for part in ("day", "hour", "minute", "second"))
-    month = _MONTH_NUMBER[match["month"].lower()]
+    rest = (_MONTH_NUMBER[match["month"].lower()], day, hour, minute, second)
     year = int(match["year"])
-    if len(match["year"]) == 2:
-        year = _full_year(year, (month, day, hour, minute, second), now)
+    return _TwoDigits(year, rest) if len(match["year"]) == 2 else _instant(year, rest)
+
+
+# All responses of a second have one Date between them, and those of a site a few Last-Modified: 0.05 us from here,
+# 2.6 us to read. No date is longer than "Wednesday, 18-Aug-50 02:01:18 GMT".
+_NAMED = Memo(_named, longest=33)
+
+
+def _instant(year: int, rest: _Rest) -> float | None:
+    month, day, hour, minute, second = rest
     try:
         days = date(year, month, day).toordinal() - _EPOCH
     except ValueError:  # 31 April, 29 February, year 0
@@ -57,7 +85,7 @@ def parse_date(value: str, now: float) -> float | None:
     return float(days * 86400 + hour * 3600 + minute * 60 + second)
 
 
-def _full_year(two_digits: int, rest: tuple[int, int, int, int, int], now: float) -> int:
+def _full_year(named: _TwoDigits, now: float) -> int:
     """The year meant by the RFC 850 form.
 
     RFC 9110 5.6.7: "MUST interpret a timestamp that appears to be more than 50 years in the future as
@@ -65,9 +93,9 @@ def _full_year(two_digits: int, rest: tuple[int, int, int, int, int], now: float
     """
     today = datetime.fromtimestamp(min(max(now, _FIRST), _LAST), UTC)
     limit = today.year + 50
-    year = limit - (limit - two_digits) % 100
+    year = limit - (limit - named.year) % 100
     at_limit = (today.month, today.day, today.hour, today.minute, today.second)
-    return year - 100 if year == limit and rest > at_limit else year
+    return year - 100 if year == limit and named.rest > at_limit else year
 
 
 def format_date(at: float) -> str:

@@ -85,9 +85,12 @@ def parse_content_length(values: Sequence[str]) -> int | None:
     or two lines) for one; we refuse it, as the duplicate shows that somebody upstream already disagreed
     on framing. No lines at all is None too: the caller sees from `values` whether the field is there.
     """
-    if len(values) != 1 or not is_digits(values[0]) or len(values[0]) > 19:
+    if len(values) != 1:
         return None
-    length = int(values[0])
+    text = values[0]
+    if len(text) > 19 or not is_digits(text):
+        return None
+    length = int(text)
     return length if length < 2**63 else None
 
 

@@ -45,7 +45,7 @@ CHUNKED = Chunked()
 UNTIL_CLOSE = UntilClose()
 
 # RFC 9110 8.6 says 1*DIGIT. Leading zeros are octal to somebody, and 18 digits fit every peer's integer.
-_LENGTH = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
+CONTENT_LENGTH = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 # A well-formed list that ends with chunked, once: RFC 9112 6.1 asks for 501 where a coding is not understood.
 _OTHER_CODINGS = re.compile(r"(?:(?!chunked)[a-z-]++[ \t]*,[ \t]*)+chunked", re.ASCII)
@@ -119,7 +119,7 @@ def _delimiter(fields: Headers, minor: int) -> Length | Chunked | Bad | None:
         if len(lengths) > 1:
             # RFC 9110 8.6 lets equal ones pass; whoever counts lines differently would not (HAZARDS T02).
             return Bad(400, "more than one Content-Length")
-        if _LENGTH.fullmatch(lengths[0]) is None:
+        if CONTENT_LENGTH.fullmatch(lengths[0]) is None:
             return Bad(400, "invalid Content-Length")
         return Length(int(lengths[0]))
     return None

@@ -35,6 +35,12 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*+"
 _FIELDS = rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*+\r\n"
 
+# One of these lines without its CRLF: a block is valid exactly if each of its lines is.
+FIELD_LINE = re.compile(_TOKEN + rb":" + _VALUE)
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _VALUE + rb"))?+")
+# A target in origin-form, by itself.
+ORIGIN_FORM = re.compile(rb"/[!-\"$-~]*+")
+
 # The target: visible ASCII but "#", which no form of it may hold (RFC 9112 3.2).
 _REQUEST = re.compile(rb"(" + _TOKEN + rb") ([!-\"$-~]++) HTTP/1\.([01])\r\n" + _FIELDS)
 # RFC 9112 4: a recipient may take a missing last space as trailing whitespace left out.

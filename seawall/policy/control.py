@@ -14,6 +14,7 @@ from enum import StrEnum
 from seawall.http.cachecontrol import Directives, parse_cache_control
 from seawall.http.fields import MAX_DELTA_SECONDS, delta_seconds
 from seawall.http.headers import Headers, combined
+from seawall.http.memo import Memo
 from seawall.http.structured import Item, Member, parse_dictionary
 
 
@@ -66,18 +67,19 @@ def control(fields: Headers) -> Control:
     # RFC 9213 2.2: with a valid, non-empty targeted field a cache "MUST ignore the Cache-Control and Expires
     # header fields in that response".
     if "cdn-cache-control" in fields:
-        targeted = _targeted(combined(fields, "cdn-cache-control") or "")
+        targeted = _TARGETED[combined(fields, "cdn-cache-control") or ""]
         if targeted is not None:
             return targeted
-    ordinary = parse_cache_control(combined(fields, "cache-control"))
+    value = combined(fields, "cache-control")
     if "surrogate-control" in fields:
-        surrogate = _surrogate(combined(fields, "surrogate-control") or "", ordinary)
+        surrogate = _surrogate(combined(fields, "surrogate-control") or "", parse_cache_control(value))
         if surrogate is not None:
             return surrogate
-    return _ordinary(ordinary)
+    return _SILENT if value is None else _ORDINARY[value]
 
 
-def _ordinary(directives: Directives) -> Control:
+def _ordinary(value: str) -> Control:
+    directives = parse_cache_control(value)
     if not directives:
         return _SILENT
     private = directives.fields("private")
@@ -99,6 +101,7 @@ def _ordinary(directives: Directives) -> Control:
 
 
 _SILENT = Control(Speaker.CACHE_CONTROL)
+_ORDINARY = Memo(_ordinary)  # a site has a handful of values: 0.05 us from here, 3.5 us to read
 
 # --- CDN-Cache-Control (RFC 9213) ---
 
@@ -133,6 +136,9 @@ def _targeted(value: str) -> Control | None:
         stale_while_revalidate=durations["stale-while-revalidate"],
         stale_if_error=durations["stale-if-error"],
     )
+
+
+_TARGETED = Memo(_targeted)
 
 
 def _value(members: Mapping[str, Member], name: str) -> object:

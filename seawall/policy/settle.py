@@ -73,7 +73,9 @@ def settle(
 
 
 def _has_body(fields: Headers) -> bool:
-    return "transfer-encoding" in fields or fields.get("content-length", "0").strip("0 \t") != ""
+    if "transfer-encoding" in fields:
+        return True
+    return "content-length" in fields and fields["content-length"].strip("0 \t") != ""
 
 
 # --- no answer, or an error ---

@@ -7,11 +7,12 @@ that the reason told is the strongest one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from seawall.http.cachecontrol import parse_cache_control
 from seawall.http.dates import format_date
 from seawall.http.fields import parse_content_length, parse_vary
-from seawall.http.headers import Headers, combined, end_to_end, headers, without
+from seawall.http.headers import HOP_BY_HOP, Headers, combined, connection_options, headers, without
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.policy.control import Control
 from seawall.policy.entry import Entry, Part
@@ -56,6 +57,10 @@ _MODEST_BYTES = 4096
 # RFC 9111 4.3.3 needs something to validate: error pages are fetched anew.
 _WORTH_VALIDATING = frozenset({200, 203, 204, 206, 300, 301, 308})
 
+# What these rest on: the request's fields, the status, and the cache directives of the response. Nothing else that the
+# response or a route says makes such an answer storable.
+BY_DIRECTIVES = frozenset({Reason.NO_STORE, Reason.PRIVATE})
+
 # Explicit and the same for everybody: who asks next is told the same.
 _SETTLED = frozenset({Reason.NO_STORE, Reason.PRIVATE, Reason.SET_COOKIE, Reason.VARY_STAR, Reason.MUST_UNDERSTAND})
 _SETTLED_FOR_SUCCESS = frozenset(
@@ -84,12 +89,17 @@ def admit(
 ) -> Entry | PassOn:
     """The entry to store, or why not."""
     entry = _admit(request, reply, said, delimited, candidates, requested_at, now, rules, part)
-    return entry if isinstance(entry, Entry) else PassOn(entry, _settled(entry, reply.status))
+    return entry if isinstance(entry, Entry) else _refused(entry, reply.status)
 
 
-def _settled(reason: Reason, status: int) -> bool:
-    """Will the next answer for this key very likely be refused for the same reason?"""
-    return (reason in _SETTLED and status < 500) or (reason in _SETTLED_FOR_SUCCESS and status < 400)
+@lru_cache(maxsize=1024)
+def _refused(reason: Reason, status: int) -> PassOn:
+    """Not stored, and remembered where the next answer for this key will very likely be refused for the same reason.
+
+    0.1 us from the memo and 0.5 us without; reasons and statuses are few.
+    """
+    settled = (reason in _SETTLED and status < 500) or (reason in _SETTLED_FOR_SUCCESS and status < 400)
+    return PassOn(reason, remember=settled)
 
 
 def _admit(
@@ -128,7 +138,7 @@ def _admit(
 
 def _by_request(request: RequestHead, said: Control) -> Reason | None:
     fields = request.headers
-    if "no-store" in parse_cache_control(combined(fields, "cache-control")):
+    if "cache-control" in fields and "no-store" in parse_cache_control(combined(fields, "cache-control")):
         # RFC 9111 5.2.1.5: "a cache MUST NOT store any part of either this request or any response to it".
         return Reason.REQUEST_NO_STORE
     if "authorization" in fields and not said.lets_authorized_be_shared:
@@ -160,11 +170,12 @@ def by_directives(reply: ResponseHead, said: Control) -> Reason | None:
 
 
 def _by_fields(reply: ResponseHead, said: Control, rules: Rules) -> Reason | None:
-    vary = parse_vary(combined(reply.headers, "vary"))
-    # RFC 9111 4.1: "A stored response with a Vary header field value containing a member "*" always fails to match."
-    # Nor can a request be matched by a field in which the origin reads our words, not the client's.
-    if vary == "*" or not OVERWRITTEN.isdisjoint(vary):
-        return Reason.VARY_STAR
+    if "vary" in reply.headers:
+        vary = parse_vary(combined(reply.headers, "vary"))
+        # RFC 9111 4.1: "A stored response with a Vary header field value containing a member "*" always fails to
+        # match." Nor can a request be matched by a field in which the origin reads our words, not the client's.
+        if vary == "*" or not OVERWRITTEN.isdisjoint(vary):
+            return Reason.VARY_STAR
     if "set-cookie" in reply.headers and not cookie_may_be_stored(said, rules):
         return Reason.SET_COOKIE
     return None
@@ -201,14 +212,18 @@ def _by_freshness(
         # Ours, not the RFC's: who asks with a cookie may have been answered personally, and nobody said that
         # this one may be shared. Frameworks forget to.
         return Reason.COOKIE
-    worth_validating = reply.status in _WORTH_VALIDATING and has_validator(reply.headers, now)
     if said.no_cache and not _overruled(fresh):
-        return None if worth_validating else Reason.NO_CACHE
-    if max(times.fresh_until, times.swr_until, times.sie_until) > now or worth_validating:
+        return None if _worth_validating(reply, now) else Reason.NO_CACHE
+    of_use = times.fresh_until > now or times.swr_until > now or times.sie_until > now
+    if of_use or _worth_validating(reply, now):
         return None
     # RFC 9111 3: the last of its conditions, a status that is heuristically cacheable or explicit freshness.
     understood = reply.status in HEURISTICALLY_CACHEABLE or said.public
     return Reason.NO_FRESHNESS if understood or fresh is not None else Reason.STATUS
+
+
+def _worth_validating(reply: ResponseHead, now: float) -> bool:
+    return reply.status in _WORTH_VALIDATING and has_validator(reply.headers, now)
 
 
 def _overruled(fresh: Lifetime | None) -> bool:
@@ -232,35 +247,28 @@ def entry_of(
     if named is None:
         return Reason.TAGS_TOO_LARGE
     fields = stored_fields(reply.headers, said, rules, now)
-    if head_bytes(fields) > rules.max_head_bytes:
-        return Reason.HEAD_TOO_LARGE
-    vary = parse_vary(combined(reply.headers, "vary"))
-    return Entry(
-        method="GET",
-        status=reply.status,
-        reason=reply.reason,
-        headers=fields,
-        varied=() if vary == "*" else selected(vary, request),
-        requested_at=requested_at,
-        stored_at=now,
-        born_at=times.born_at,
-        fresh_until=times.fresh_until,
-        swr_until=times.swr_until,
-        sie_until=times.sie_until,
-        unreachable_until=times.unreachable_until,
-        no_cache=said.no_cache and not _overruled(fresh),
-        must_revalidate=said.must_revalidate or said.proxy_revalidate,
-        part=part,
-        tags=named,
-    )
+    vary = parse_vary(combined(reply.headers, "vary")) if "vary" in reply.headers else ()
+    varied = () if vary == "*" or not vary else selected(vary, request)
+    no_cache = said.no_cache and not _overruled(fresh)
+    must_revalidate = said.must_revalidate or said.proxy_revalidate
+    # By place, not by name, and the instants all at once, which stand in the same order here and there: 0.5 us less.
+    entry = Entry(
+        "GET", reply.status, reply.reason, fields, varied, requested_at, now, *times, no_cache, must_revalidate,
+        part, named,
+    )  # fmt: skip
+    # As head_bytes() of the fields, which walks over them: 0.6 us, and 0.3 to ask the entry.
+    too_large = entry.head_bytes + 4 * len(fields) > rules.max_head_bytes
+    return Reason.HEAD_TOO_LARGE if too_large else entry
+
+
+_NEVER_KEPT = (*HOP_BY_HOP, "age")
 
 
 def stored_fields(fields: Headers, said: Control, rules: Rules, now: float) -> Headers:
     """What is kept of a response's fields (RFC 9111 3.1): end-to-end, without Age, and with a Date."""
-    gone = {"age", *said.private_fields}
+    kept = without(fields, (*_NEVER_KEPT, *connection_options(fields), *said.private_fields))
     if rules.set_cookie is SetCookie.STRIP:
-        gone.add("set-cookie")
-    kept = without(end_to_end(fields), gone)
+        kept = without(kept, ("set-cookie",))
     if "date" in kept:
         return kept
     # RFC 9110 6.6.1: "A recipient with a clock that receives a response message without a Date header field MUST
@@ -269,11 +277,13 @@ def stored_fields(fields: Headers, said: Control, rules: Rules, now: float) -> H
 
 
 def _by_room(reply: ResponseHead, entry: Entry, candidates: Sequence[Entry], rules: Rules) -> Reason | None:
-    lines = reply.headers.getall("content-length", None)
-    length = parse_content_length(lines) if lines is not None else None
-    if length is not None and length > rules.max_object_bytes:
-        return Reason.TOO_LARGE
-    others = sum(1 for other in candidates if other.varied != entry.varied or other.part is not None)
+    if "content-length" in reply.headers:
+        length = parse_content_length(reply.headers.getall("content-length"))
+        if length is not None and length > rules.max_object_bytes:
+            return Reason.TOO_LARGE
+    others = 0
+    if candidates:
+        others = sum(1 for other in candidates if other.varied != entry.varied or other.part is not None)
     # HAZARDS T38: what varies without end would push everything else out.
     return Reason.TOO_MANY_VARIANTS if others >= rules.max_variants else None
 

@@ -21,11 +21,11 @@ def tags(fields: Headers, rules: Rules, origin: str = "") -> tuple[str, ...] | N
     `origin` is scheme://authority: a group holds for one origin only (RFC 9875 2), so it has a tag of its
     own in the form of `group_tag`, beside the plain one that a purge by tag names.
     """
+    if "surrogate-key" not in fields and "cache-tag" not in fields and "cache-groups" not in fields:
+        return rules.tags
     surrogate = combined(fields, "surrogate-key")
     cache_tag = combined(fields, "cache-tag")
     groups = combined(fields, "cache-groups")
-    if surrogate is None and cache_tag is None and groups is None:
-        return rules.tags
     if sum(len(value) for value in (surrogate, cache_tag, groups) if value is not None) > MAX_TAG_BYTES:
         return None
     names = dict.fromkeys(parse_surrogate_key(surrogate) + parse_cache_tag(cache_tag))

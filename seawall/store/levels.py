@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from seawall.policy.entry import Entry
@@ -21,6 +21,8 @@ from seawall.store.stored import Stored, stored
 
 # A level that does not say within this time whether it holds something is a miss.
 READ_SECONDS = 1.0
+# Overtaken objects in one turn of the event loop: 1 ms where they go, 3 where they become stale.
+AT_A_TIME = 100
 # A level that follows another journal is told of ours, and then has so long to take it in.
 RESET_SECONDS = 1.0
 
@@ -84,11 +86,17 @@ class Levels:
         self._promotions: dict[str, asyncio.Task[Promoted]] = {}
         self._reset_at: dict[Behind, float] = {}
         self._epoch = 0
+        self._catching_up: asyncio.Handle | None = None
 
     @property
     def deep(self) -> bool:
         """Is there anything below memory?"""
         return bool(self._lower)
+
+    @property
+    def busy(self) -> bool:
+        """Is something left to be done about what was overtaken?"""
+        return self._catching_up is not None
 
     # --- what memory answers ---
 
@@ -140,6 +148,13 @@ class Levels:
                     return
                 self.memory.discard(held)
         self._below(Forget(Names(exact=(item.name,)), How.DROP, self._now()))
+
+    def overtake(self, items: Collection[Stored], how: Callable[[Entry], Entry] | None) -> None:
+        """In memory, none of these is found any more as it is (MemoryStore.overtake). A few are done at once; what
+        others need is done in the next turns of the loop."""
+        self.memory.overtake(items, how)
+        if self._catching_up is None:
+            self._catch_up()
 
     def forget(self, names: Names, how: How, after: Stamp | None) -> asyncio.Future[Mapping[str, int]] | None:
         """Nothing of what is selected is promoted any more, except as `how` leaves it. Memory is the caller's.
@@ -209,6 +224,8 @@ class Levels:
 
     async def close(self, seconds: float) -> None:
         """Writes what waits for up to so long, and lets everything go."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         for task in tuple(self._promotions.values()):
             task.cancel()
         await asyncio.gather(*self._promotions.values(), return_exceptions=True)
@@ -216,6 +233,11 @@ class Levels:
         self.memory.close()
 
     # --- small steps ---
+
+    def _catch_up(self) -> None:
+        self._catching_up = None
+        if self.memory.catch_up(AT_A_TIME):
+            self._catching_up = asyncio.get_running_loop().call_soon(self._catch_up)
 
     async def _promote(self, key: str) -> Promoted:
         # What memory holds, the node's own levels hold too: only others can have something newer.

@@ -4,6 +4,10 @@ Synchronous, so that a hit can be answered where the octets arrive. Knows no clo
 the entries it is given.
 Invariant: bucket, order and tag index hold exactly the same objects; check() says where they do not.
 
+Of an order that meets many at once only the word is atomic: each is marked (overtake()), and nobody finds it as it was.
+catch_up() carries the order out on so many at a time, and who looks for one of them before that, on that one. It is
+marked in the object itself, because that alone is one look into main memory each; a key, a bucket and an index are ten.
+
 Nothing here or in what it is made of is ever written anew as a whole (shards.py): with a million objects no put, get
 or touch takes 5 ms, however many others are here. What takes as long as there are objects to it says so.
 """
@@ -17,7 +21,7 @@ from seawall.store.eviction import words
 from seawall.store.eviction.protocol import Eviction
 from seawall.store.groups import Groups
 from seawall.store.shards import TOP, Shards
-from seawall.store.stored import Stored, key_of, stored
+from seawall.store.stored import Overtaken, Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
 
@@ -27,7 +31,7 @@ class MemoryStore:
     `eviction` is one of the configuration's words: who leaves, and under some policies who may not come in.
     """
 
-    __slots__ = ("_buckets", "_eviction", "_extended", "_order", "evicted", "refused", "tags")
+    __slots__ = ("_buckets", "_eviction", "_extended", "_order", "_overtaken", "evicted", "refused", "tags")
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         # Nearly every key has one object, and a tuple around it is 64 bytes.
@@ -37,12 +41,16 @@ class MemoryStore:
         self._eviction = eviction
         self._order = words.build(eviction, budget_bytes)
         self.tags = TagIndex()
+        # Whom orders have met and who may still be where they were. Some of them have left since.
+        self._overtaken: list[Stored] = []
         self.evicted = 0
         self.refused = 0
 
     def get(self, key: str) -> tuple[Stored, ...]:
         """All variants and parts under the key; () where there are none."""
         found = self._buckets.dicts[hash(key) >> TOP].get(key, ())
+        if self._overtaken and found:
+            return self._caught_up(key)
         return found if isinstance(found, tuple) else (found,)
 
     @property
@@ -52,8 +60,8 @@ class MemoryStore:
 
     @property
     def buckets(self) -> Shards[str, Stored | tuple[Stored, ...]]:
-        """What is stored by key, for who looks at every hit: one object, or several in a tuple. Not to be kept over a
-        close()."""
+        """What is stored by key, for who looks at every hit: one object, or several in a tuple; some may be
+        Overtaken. Not to be kept over a close()."""
         return self._buckets
 
     def touch(self, item: Stored) -> None:
@@ -65,7 +73,7 @@ class MemoryStore:
 
         False: larger than the whole budget, or the policy would rather keep what it has; nothing changed.
         """
-        known = item.name in self._order
+        known = bool(self.get(item.key)) and item.name in self._order
         if not self._take_in(item):
             return False
         if known:  # asked for again, after it had become stale
@@ -129,25 +137,56 @@ class MemoryStore:
             leaving.append(item)
         self.tags.remove_all(leaving)
 
+    def overtake(self, items: Iterable[Stored], how: Callable[[Entry], Entry] | None) -> None:
+        """None of these is found any more as it is: it is gone (None), or its entry is as `how` would have it.
+
+        0.2 us each. They are held here. They take room, and count as objects, until catch_up() came to them.
+        """
+        mark = Overtaken(how)
+        waiting = self._overtaken
+        for item in items:
+            before = item.hot
+            if isinstance(before, Overtaken):
+                if before.how is not None:
+                    item.hot = mark if how is None else Overtaken(_both(before.how, how))
+            else:
+                item.hot = mark
+                waiting.append(item)
+
+    def catch_up(self, most: int) -> bool:
+        """Carries out on so many what overtake() has said; are there more? 10 us each where they go, 30 else."""
+        waiting, leaving = self._overtaken, []
+        for _ in range(min(most, len(waiting))):
+            item = waiting.pop()
+            mark = item.hot
+            if not isinstance(mark, Overtaken):
+                continue
+            if mark.how is None:
+                leaving.append(item)
+            else:
+                self._carry_out(item, mark)
+        self.discard_all(leaving)
+        if waiting:
+            return True
+        self._overtaken = []  # a list keeps its length
+        return False
+
+    def tagged(self, tag: str) -> list[Stored]:
+        """The objects that carry exactly this tag."""
+        return self._without_gone(self.tags.members(tag))
+
     def keys_of(self, url: str) -> tuple[str, ...]:
         """Every key of a URL: its own, and those that a route extended by headers or cookies."""
         own = (url,) if url in self._buckets else ()
         return (*own, *self._extended.members(url))
 
     def keys(self) -> Iterator[str]:
-        """A snapshot of all keys."""
+        """A snapshot of all keys, also of those under which all is Overtaken."""
         return iter(tuple(self._buckets))
 
     def items(self) -> list[Stored]:
         """A snapshot of everything: 0.1 us each."""
-        held: list[Stored] = []
-        for bucket in self._buckets.dicts:
-            for found in bucket.values():
-                if isinstance(found, tuple):
-                    held += found
-                else:
-                    held.append(found)
-        return held
+        return self._without_gone(self._everything())
 
     def served(self, names: Sequence[str]) -> list[str]:
         """Those of these names that are here."""
@@ -159,6 +198,7 @@ class MemoryStore:
         self._extended.clear()
         self._order = words.build(self._eviction, self._order.budget_bytes)
         self.tags = TagIndex()
+        self._overtaken = []
 
     @property
     def used_bytes(self) -> int:
@@ -178,17 +218,29 @@ class MemoryStore:
     def check(self) -> None:
         """Raises AssertionError where bucket, order and tag index disagree."""
         self._order.check()
-        items = self.items()
+        items = self._everything()
         assert () not in self._buckets.values(), "an empty bucket is left over"  # noqa: S101
         assert len(items) == len(self._order)  # noqa: S101
         for item in items:
             assert item.name in self._order  # noqa: S101
             assert self._named(item.name) is item, "two objects of one name"  # noqa: S101
+        waiting = set(self._overtaken)
+        assert all(item in waiting for item in items if isinstance(item.hot, Overtaken))  # noqa: S101
         assert self.used_bytes == sum(item.cost_bytes for item in items)  # noqa: S101
         self.tags.check(items)
         self._extended.check()
         extended = {key: url for url in self._extended for key in self._extended.members(url)}
         assert extended == {key: key.partition("\n")[0] for key in self._buckets if "\n" in key}  # noqa: S101
+
+    def _everything(self) -> list[Stored]:
+        held: list[Stored] = []
+        for bucket in self._buckets.dicts:
+            for found in bucket.values():
+                if isinstance(found, tuple):
+                    held += found
+                else:
+                    held.append(found)
+        return held
 
     def _take_in(self, item: Stored) -> bool:
         entry = item.entry
@@ -215,7 +267,34 @@ class MemoryStore:
 
     def _named(self, name: Hashable) -> Stored:
         assert isinstance(name, str)  # noqa: S101 (we admit nothing else)
-        return next(item for item in self.get(key_of(name)) if item.name == name)
+        return next(item for item in self._found(key_of(name)) if item.name == name)
+
+    def _found(self, key: str) -> tuple[Stored, ...]:
+        """All that stands under the key, also what is Overtaken."""
+        found = self._buckets.dicts[hash(key) >> TOP].get(key, ())
+        return found if isinstance(found, tuple) else (found,)
+
+    def _caught_up(self, key: str) -> tuple[Stored, ...]:
+        """As get(), after what was to be carried out on them."""
+        for item in self._found(key):
+            if isinstance(item.hot, Overtaken):
+                self._carry_out(item, item.hot)
+        return self._found(key)
+
+    def _carry_out(self, item: Stored, mark: Overtaken) -> None:
+        """Unless it has left, or was carried out while another of its key was."""
+        if item not in self._found(item.key):
+            return
+        if mark.how is None:
+            self._remove(item)
+        else:
+            item.hot = None
+            self.refresh(item, mark.how(item.entry))
+
+    def _without_gone(self, items: Iterable[Stored]) -> list[Stored]:
+        if not self._overtaken:
+            return list(items)
+        return [item for item in items if not isinstance(item.hot, Overtaken) or item.hot.how is not None]
 
     def _file(self, item: Stored) -> None:
         key = item.key
@@ -247,6 +326,10 @@ class MemoryStore:
 
     def _unextend(self, key: str) -> None:
         self._extended.remove(key.partition("\n")[0], key)
+
+
+def _both(first: Callable[[Entry], Entry], then: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:
+    return lambda entry: then(first(entry))
 
 
 def supersedes(new: Entry, old: Entry) -> bool:

@@ -19,9 +19,11 @@ SHARDS = 256
 # An int below 2**56 is its own hash and has none of these bits: ints would all share one shard.
 TOP = 56
 
+# Of a Crowd. A prime: hashes of objects are addresses, alike in their upper bits and multiples of something in their
+# lower ones; and the remainder says nothing about the lowest bits, which a set looks at first.
+PARTS = 61
+
 _MOVED = 4
-_LAST = SHARDS - 1
-_MIX = 0x9E3779B97F4A7C15  # 2**64 / golden ratio: addresses and ints are alike in their upper bits
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -82,32 +84,33 @@ class Shards(MutableMapping[K, V]):
 
 
 class Crowd(Generic[M]):
-    """A set in 256 parts. It takes over one that has become large, and moves a few of its members with each that comes.
+    """A set in 61 parts. It takes over one that has become large, and moves a few of its members with each that comes.
 
-    Who is in `_together` is in no part yet.
+    Who is in `_together` is in no part yet. Not 256 parts as above: of tags there may be many that are large, and the
+    parts of a hundred of them would be in none of the processor's caches.
     """
 
     __slots__ = ("_parts", "_together")
 
     def __init__(self, members: set[M]) -> None:
         self._together = members
-        self._parts: tuple[set[M], ...] = tuple(set() for _ in range(SHARDS))
+        self._parts: tuple[set[M], ...] = tuple(set() for _ in range(PARTS))
 
     def add(self, member: M) -> None:
         together, parts = self._together, self._parts
-        together.discard(member)
-        parts[hash(member) * _MIX >> TOP & _LAST].add(member)
         if together:
+            together.discard(member)
             for _ in range(min(_MOVED, len(together))):
                 mover = together.pop()
-                parts[hash(mover) * _MIX >> TOP & _LAST].add(mover)
+                parts[hash(mover) % PARTS].add(mover)
+        parts[hash(member) % PARTS].add(member)
 
     def discard(self, member: M) -> None:
         self._together.discard(member)
-        self._parts[hash(member) * _MIX >> TOP & _LAST].discard(member)
+        self._parts[hash(member) % PARTS].discard(member)
 
     def __contains__(self, member: object) -> bool:
-        return member in self._together or member in self._parts[hash(member) * _MIX >> TOP & _LAST]
+        return member in self._together or member in self._parts[hash(member) % PARTS]
 
     def __len__(self) -> int:
         return len(self._together) + sum(map(len, self._parts))

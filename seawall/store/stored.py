@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from seawall.http.body import BodyReader
@@ -34,13 +35,26 @@ class Filed(Protocol):
         ...
 
 
+class Overtaken:
+    """The mark of an object that an order met and that is still where it was: nobody is served it as it is.
+
+    `how`: what its entry is to become; None: it is to go.
+    """
+
+    __slots__ = ("how",)
+
+    def __init__(self, how: Callable[[Entry], Entry] | None) -> None:
+        self.how = how
+
+
 class Stored:
     """An entry and its whole body: pieces in order, or where it lies. Identity is what tells two of them apart.
 
     `key` is the primary key; a store files variants of one key together. `name` is the same for what was
     stored under this key, variant and range before and after: eviction remembers names, also of what has left.
     `look_again_at`: from this instant on, a level that others write to is asked whether it holds something newer.
-    Immutable but for `hot`, which belongs to who answers hits: what it found out about this object, or None.
+    Immutable but for `hot`, which belongs to who answers hits: what it found out about this object, or None; but where
+    it is Overtaken, that stays, and the object is no hit.
 
     `held` is the body as it is held, one piece without a tuple around it.
 

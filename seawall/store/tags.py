@@ -33,7 +33,11 @@ class TagIndex:
 
     def tagged(self, tag: str) -> frozenset[Stored]:
         """The objects that carry exactly this tag."""
-        return frozenset(self._groups.members(tag))
+        return frozenset(self.members(tag))
+
+    def members(self, tag: str) -> Iterable[Stored]:
+        """The same, each once, while none comes or goes: a third of the time."""
+        return self._groups.members(tag)
 
     def __len__(self) -> int:
         """How many distinct tags are in use."""

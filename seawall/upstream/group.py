@@ -202,12 +202,15 @@ class Group:
         try:
             answer = await member.upstream.exchange(head, body, interim=interim)
         except UpstreamError as error:
-            member.failures[error.reason] += 1
-            self._note_failure(member, ticket, error.reason)
+            self.failed(member, ticket, error.reason)
             raise
         except BaseException:  # cancelled, or the client's body broke
             member.breaker.undecided(ticket)
             raise
+        return self.answered(member, ticket, answer)
+
+    def answered(self, member: Member, ticket: Ticket, answer: Answer) -> Answer:
+        """What this member says of itself by answering; the answer, whose body will say more."""
         member.breaker.reached(ticket)
         if answer.head.status in self._failing:
             self._fail(member)
@@ -217,7 +220,9 @@ class Group:
             return answer
         return replace(answer, body=WatchedBody(answer.body, lambda ending: self._note_body(member, ending)))
 
-    def _note_failure(self, member: Member, ticket: Ticket, reason: Reason) -> None:
+    def failed(self, member: Member, ticket: Ticket, reason: Reason) -> None:
+        """The same of a request that got no usable answer."""
+        member.failures[reason] += 1
         if reason is Reason.QUEUE_FULL:
             member.breaker.undecided(ticket)
             return

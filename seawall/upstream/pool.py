@@ -117,13 +117,13 @@ class Pool:
                 return await self._send_with_body(head, block, upload, interim)
             finally:
                 upload.close()
-        connection = self._take_idle()
+        connection = self.take_idle()
         if connection is None:
             connection = await self._acquire()
         try:
             return await self._send(connection, head, block, interim)
         except UpstreamError as error:
-            if not _may_retry(head.method, connection, error):
+            if not may_retry(head.method, connection, error):
                 raise
         self.retried += 1
         connection = await self._acquire(fresh=True)
@@ -162,7 +162,7 @@ class Pool:
         # With Expect the client waits for somebody's 100, so the head must not wait for the client.
         if not asked_continue:
             await upload.prepare()
-        connection = self._take_idle()
+        connection = self.take_idle()
         if connection is None:
             connection = await self._acquire()
         first, whole = upload.start(block)
@@ -187,7 +187,8 @@ class Pool:
 
     # --- who gets a connection ---
 
-    def _take_idle(self) -> Connection | None:
+    def take_idle(self) -> Connection | None:
+        """A connection that can be used at once, in use by the caller from now on."""
         while self._idle:
             connection = self._idle.pop()
             connection.place = Place.LENT
@@ -204,7 +205,7 @@ class Pool:
         while True:
             if self._closed:
                 raise UpstreamError(Reason.CONNECT_FAILED, f"{self.address}: the pool is closed")
-            if not (fresh and self._has_slot()) and (connection := self._take_idle()) is not None:
+            if not (fresh and self._has_slot()) and (connection := self.take_idle()) is not None:
                 return connection
             if self._has_slot():
                 self._opening += 1
@@ -345,7 +346,7 @@ class Pool:
             await self._all_gone.wait()
 
 
-def _may_retry(method: str, connection: Connection, error: UpstreamError) -> bool:
+def may_retry(method: str, connection: Connection, error: UpstreamError) -> bool:
     """RFC 9112 9.3.1: an origin may close an idle connection at any time, also while our request is on its way.
 
     Only on a reused connection, and only where not one octet of an answer came, was nothing done that the

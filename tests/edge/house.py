@@ -12,7 +12,8 @@ from yarl import URL
 from origin_stub import OriginStub
 from seawall.downstream.limits import Limits
 from seawall.downstream.server import Server
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
+from seawall.engine.route import Route
 from seawall.engine.tally import Tally
 from seawall.policy.rules import DEFAULT, Rules
 from seawall.store.level import Level
@@ -36,6 +37,10 @@ class MovableClock:
 
     def monotonic(self) -> float:
         return self.at
+
+    @property
+    def offset(self) -> float:
+        return 0.0
 
     def tick(self, seconds: float) -> None:
         self.at += seconds

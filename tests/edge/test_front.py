@@ -220,6 +220,18 @@ async def test_what_another_level_may_know_better_is_not_the_fronts(forgetful: b
         assert both.answered == answered
 
 
+@pytest.mark.parametrize("times", [0, 1, 3], ids=["never hit", "hit once", "hot"])
+async def test_what_an_order_overtook_is_not_the_fronts_before_anything_was_done_about_it(times: int) -> None:
+    both = large(twins())
+    for _ in range(times):
+        await both.hot.talk(request("/small"))
+    both.hot.store.overtake(both.hot.store.get("http://a.example/small"), None)
+    assert both.hot.store.buckets["http://a.example/small"]
+    for pieces in (request("/small"), request("/small") + request("/small")):
+        await both.hot.talk(pieces)
+    assert both.answered == times
+
+
 async def test_heads_are_kept_for_what_is_hot_and_not_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge.front, "MOST_HOT", 10)
     both = twins()

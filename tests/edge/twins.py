@@ -14,9 +14,10 @@ from typing import Any
 from edge.front import Front
 from seawall.downstream.connection import Connection, State
 from seawall.downstream.server import Limits, Server
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
 from seawall.engine.peers import Peers
 from seawall.engine.popularity import Popularity
+from seawall.engine.route import Route
 from seawall.engine.standing import Standing
 from seawall.engine.tally import Tally
 from seawall.http.body import BodyReader
@@ -49,6 +50,10 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.at
+
+    @property
+    def offset(self) -> float:
+        return 0.0
 
 
 class Whole:

@@ -12,8 +12,9 @@ import msgspec
 from roles.levels import levels_of
 from seawall.config import schema
 from seawall.downstream.exchange import Reply, Request, Sent
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
 from seawall.engine.peers import Parent, Peers
+from seawall.engine.route import Route
 from seawall.engine.standing import Standing
 from seawall.engine.visit import Visit
 from seawall.http.body import BodyBroken, BodyReader
@@ -47,6 +48,10 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.at
+
+    @property
+    def offset(self) -> float:
+        return 0.0
 
 
 class Body:

@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 
+from seawall.http.headers import headers
+from seawall.policy.entry import Entry
 from seawall.policy.reasons import Reason
 from seawall.purge.lease import Lease
 from seawall.purge.selection import Selection
+from seawall.store.levels import AT_A_TIME
+from seawall.store.stored import stored as keep
 from tests.engine.scripted import NOW, Got, Stage, finish
 
 FRESH = ("Cache-Control", "max-age=60")
@@ -142,6 +146,29 @@ async def test_purge_counts_every_variant_and_says_so_before_it_is_done(stage: S
     met = stage.purge(urls=[URL])
     assert (met.matched, met.octets) == (2, 4)
     assert len(stage.store) == 0
+
+
+@pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
+async def test_order_that_meets_many_holds_for_all_of_them_when_it_returns(stage: Stage, soft: bool) -> None:
+    """What it has to do to each is done in later turns of the loop."""
+    many = 5 * AT_A_TIME
+    fields = headers((FRESH, ("Surrogate-Key", "t")))
+    for number in range(many):
+        entry = Entry("GET", 200, "OK", fields, (), NOW, NOW, NOW, *4 * [NOW + 60], tags=("t",))
+        stage.store.put(keep(f"{URL}{number}", entry, (b"old",)))
+    assert (await stage.get("/7")).x_cache == "HIT"
+    met = stage.purge(soft=soft, tags=["t"])
+    assert (met.matched, met.octets) == (many, 3 * many)
+    assert len(stage.store) >= many - AT_A_TIME
+    clients = [stage.ask(f"/{number}") for number in range(0, many, 7)]
+    for number in range(1, len(clients) + 1):
+        (await stage.origin.nth(number)).replies(200, FRESH, ("Surrogate-Key", "t"), body=b"new")
+    assert {(await client).body for client in clients} == {b"new"}
+    await stage.quiet()
+    await stage.until(lambda: not stage.levels.busy)
+    assert len(stage.store) == (many if soft else len(clients))
+    again = stage.purge(tags=["t"])
+    assert again.matched == (many if soft else len(clients))
 
 
 async def test_soft_purge_serves_stale_inside_the_window_and_asks_again(stage: Stage) -> None:

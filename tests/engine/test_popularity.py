@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
 from seawall.engine.popular import Popular
 from seawall.engine.popularity import MEAN_KEY_BYTES, Popularity
+from seawall.engine.route import Route
 from seawall.http.message import RequestHead
 from seawall.policy.rules import KeyRules, Rules
 from seawall.purge.selection import Selection

@@ -150,3 +150,27 @@ def test_an_instant_beyond_the_calendar_is_written_as_its_end(at: float) -> None
 def test_no_value_raises(value: str, now: float) -> None:
     assert parse_date(value, now) is None
     parse_date("Thursday, 18-Aug-50 02:01:18 GMT", now)
+
+
+def test_what_was_read_before_does_not_decide_the_century() -> None:
+    """The same string at other times, in any order: only what does not depend on `now` may be remembered."""
+    value = "Thursday, 18-Aug-50 02:01:18 GMT"
+    years = {1960: 1950, 2001: 2050, 2026: 2050, 2101: 2150}
+    for asked in [*years, *reversed(years)]:
+        at = parse_date(value, datetime(asked, 1, 1, tzinfo=UTC).timestamp())
+        assert at is not None
+        assert datetime.fromtimestamp(at, UTC).year == years[asked]
+
+
+def test_a_two_digit_29_february_is_there_in_the_centuries_that_have_one() -> None:
+    value = "Tuesday, 29-Feb-00 00:00:00 GMT"
+    in_1900, in_2000 = datetime(1899, 1, 1, tzinfo=UTC).timestamp(), datetime(1999, 1, 1, tzinfo=UTC).timestamp()
+    leap_day = datetime(2000, 2, 29, tzinfo=UTC).timestamp()
+    assert [parse_date(value, now) for now in (in_1900, in_2000, in_1900)] == [None, leap_day, None]
+
+
+@given(st.sampled_from([" ", "x" * 40, "\n", ", "]), st.booleans())
+def test_what_is_longer_than_any_date_is_none(more: str, before: bool) -> None:
+    value = "Wednesday, 18-Aug-50 02:01:18 GMT"
+    assert parse_date(value, NOW) is not None
+    assert parse_date(more + value if before else value + more, NOW) is None

@@ -189,3 +189,25 @@ def test_what_we_send_we_recognise() -> None:
     once = forward_head(get(), peer="x", node="my node", keep_conditions=False, keep_range=False)
     assert loops(once, "my-node")
     assert loops(once, "my node")
+
+
+def test_what_one_request_takes_along_says_nothing_of_the_next() -> None:
+    fields = {
+        "If-None-Match": '"a"',
+        "Range": "bytes=0-4",
+        "X-HTTP-Method-Override": "DELETE",
+        "Forwarded": "for=198.51.100.1",
+        "Connection": "X-Foo, Forwarded",
+        "X-Foo": "1",
+    }
+    for _ in range(2):
+        bare = forwarded(fields)
+        assert {"if-none-match", "range", "x-http-method-override", "x-foo"}.isdisjoint(bare)
+        assert bare["forwarded"] == "for=192.0.2.1;host=example.test;proto=http"
+        assert "if-none-match" in forwarded(fields, conditions=True)
+        assert "range" in forwarded(fields, ranges=True)
+        assert "x-http-method-override" in forwarded(fields, method="POST")
+        both = "for=198.51.100.1, for=192.0.2.1;host=example.test;proto=http"
+        assert forwarded(fields, trusted=True)["forwarded"] == both
+        assert forwarded({"X-Foo": "1"})["x-foo"] == "1"
+        assert forwarded({"X-Foo": "1"}, extra={"X-FOO": "ours"})["x-foo"] == "ours"

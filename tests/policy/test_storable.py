@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from seawall.http.message import RequestHead
+from seawall.policy.freshness import Instants
 from seawall.policy.outcomes import PassOn, Store
 from seawall.policy.reasons import Reason
 from seawall.policy.rules import DEFAULT, Rules, SetCookie
+from seawall.policy.storable import head_bytes
 from tests.policy.heads import NOW, Pairs, date, get, settled, stored
 
 FRESH = "max-age=60"
@@ -220,3 +222,53 @@ def test_post_with_its_own_content_location_answers_gets(
     else:
         assert isinstance(settlement, PassOn)
         assert not settlement.remember
+
+
+def test_the_instants_of_an_entry_are_those_that_were_computed() -> None:
+    """entry_of() hands them over by place."""
+    assert Instants._fields == ("born_at", "fresh_until", "swr_until", "sie_until", "unreachable_until")
+    rules = Rules(stale_while_revalidate=1, stale_if_error=20, stale_if_unreachable=300)
+    entry = stored(cc("max-age=60", Age="7"), rules=rules)
+    assert (entry.requested_at, entry.stored_at) == (NOW, NOW)
+    fresh_until = NOW - 7 + 60
+    assert (entry.born_at, entry.fresh_until) == (NOW - 7, fresh_until)
+    assert (entry.swr_until, entry.sie_until, entry.unreachable_until) == (
+        fresh_until + 1,
+        fresh_until + 20,
+        fresh_until + 20,
+    )
+
+
+@pytest.mark.parametrize("odd", ["plain", "\r\n", "\u20ac"], ids=["octets", "a map", "another map"])
+def test_a_head_may_be_as_large_as_the_rules_say_and_no_larger(odd: str) -> None:
+    fields = cc(FRESH, Date=date(), X_Foo=odd)
+    size = head_bytes(stored(fields).headers)
+    assert isinstance(settled(fields, rules=Rules(max_head_bytes=size)), Store)
+    assert settled(fields, rules=Rules(max_head_bytes=size - 1)) == PassOn(Reason.HEAD_TOO_LARGE, True)
+
+
+def test_one_value_under_several_rules_and_in_several_fields() -> None:
+    """What was read once is the same for all routes; what follows from it is not."""
+    value = "max-age=60, stale-if-error=5"
+    for _ in range(2):
+        plain = stored(cc(value))
+        assert (plain.fresh_until, plain.sie_until, plain.no_cache) == (NOW + 60, NOW + 65, False)
+        routed = stored(cc(value), rules=Rules(ttl=5, stale_while_revalidate=9))
+        assert (routed.fresh_until, routed.swr_until) == (NOW + 5, NOW + 14)
+        assert stored(cc("no-store", CDN_Cache_Control=value)).fresh_until == NOW + 60
+        assert stored(cc(value, Surrogate_Control="max-age=7")).fresh_until == NOW + 7
+        assert settled(cc(value, Set_Cookie="a=b")) == PassOn(Reason.SET_COOKIE, True)
+        stripped = stored(cc(value, Set_Cookie="a=b"), rules=Rules(set_cookie=SetCookie.STRIP))
+        assert "set-cookie" not in stripped.headers
+        assert "set-cookie" in stored(cc(value, Set_Cookie="a=b"), rules=Rules(set_cookie=SetCookie.STORE)).headers
+        # Valid as one field and to be ignored as the other.
+        mistyped = "max-age=?0, s-maxage=60"
+        assert stored(cc(mistyped, CDN_Cache_Control=mistyped)).fresh_until == NOW + 60
+
+
+def test_a_reason_is_remembered_or_not_by_the_status_that_came_with_it() -> None:
+    for _ in range(2):
+        assert settled(cc("no-store")) == PassOn(Reason.NO_STORE, True)
+        assert settled(cc("no-store"), status=503) == PassOn(Reason.NO_STORE, False)
+        assert settled(cc("no-cache")) == PassOn(Reason.NO_CACHE, True)
+        assert settled(cc("no-cache"), status=404) == PassOn(Reason.NO_CACHE, False)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -585,3 +586,35 @@ async def test_level_of_another_journal_is_told_of_ours_once(level: ScriptedLeve
     await house.quiet()
     assert (level.done(Reset), level.stamp.journal) == (1, "")
     await house.levels.close(1)
+
+
+async def test_many_that_an_order_met_leave_a_few_in_each_turn_of_the_loop() -> None:
+    house = House()
+    for number in range(5 * module.AT_A_TIME):
+        house.levels.put(item(key=f"{KEY}{number}"))
+    items = house.memory.items()
+    held = [len(items)]
+    house.levels.overtake(items, None)
+    held.append(len(house.memory))
+    assert not any(house.levels.get(one.key) for one in items[:2] + items[-2:])
+    held.append(len(house.memory))
+    while house.levels.busy:
+        await asyncio.sleep(0)
+        held.append(len(house.memory))
+    assert held[-1] == 0
+    assert max(more - less for more, less in pairwise(held)) <= module.AT_A_TIME
+    house.memory.check()
+
+
+async def test_order_on_few_is_done_when_it_returns_and_a_closed_store_does_nothing_later() -> None:
+    house = House()
+    house.levels.put(item())
+    house.levels.overtake(house.memory.items(), None)
+    assert (len(house.memory), house.levels.busy) == (0, False)
+    for number in range(3 * module.AT_A_TIME):
+        house.levels.put(item(key=f"{KEY}{number}"))
+    house.levels.overtake(house.memory.items(), invalidated)
+    await house.levels.close(1)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(house.memory) == 0

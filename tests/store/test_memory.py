@@ -11,7 +11,7 @@ from seawall.http.headers import headers
 from seawall.policy.entry import Entry, Part
 from seawall.store.eviction.words import WORDS
 from seawall.store.memory import MemoryStore
-from seawall.store.stored import OVERHEAD_BYTES, Stored, key_of, stored
+from seawall.store.stored import OVERHEAD_BYTES, Overtaken, Stored, key_of, stored
 
 
 def entry(
@@ -167,6 +167,83 @@ def test_discard_all_leaves_what_has_come_in_their_place() -> None:
     store.check()
 
 
+def stale(entry: Entry) -> Entry:
+    return replace(entry, fresh_until=5)
+
+
+def ages(store: MemoryStore, key: str) -> list[float]:
+    return [one.entry.fresh_until for one in store.get(key)]
+
+
+def test_overtaken_is_found_by_nobody_before_anything_was_done_about_it(store: MemoryStore) -> None:
+    going = [item("k", tags=("t",)), item("k", varied=(("a", "1"),), tags=("t", "u")), item("l", tags=("t",))]
+    staying = item("l", varied=(("a", "1"),), tags=("t",))
+    for one in (*going, staying):
+        store.put(one)
+    store.overtake(going, None)
+    assert store.tagged("t") == store.items() == [staying]
+    assert (store.tagged("u"), store.refresh(going[2], entry()), store.drop("k")) == ([], None, 0)
+    assert (store.get("k"), store.get("l")) == ((), (staying,))
+    store.check()
+
+
+def test_overtaken_turns_stale_for_whoever_looks_first(store: MemoryStore) -> None:
+    for name in "abc":
+        store.put(item(name, tags=("t",)))
+    old = store.items()
+    store.overtake(old, stale)
+    assert len(store.tagged("t")) == len(store.items()) == 3
+    assert ages(store, "b") == [5]
+    assert store.refresh(old[0], entry()) is None  # a 304 to what it was does not revive it
+    assert store.catch_up(1)
+    assert not store.catch_up(100)
+    assert [ages(store, name) for name in "abc"] == [[5]] * 3
+    store.check()
+
+
+def test_later_order_is_held_against_what_an_earlier_one_has_still_to_do(store: MemoryStore) -> None:
+    for name in "abc":
+        store.put(item(name, tags=("t",)))
+    one, two, three = store.items()
+    store.overtake([one, two], stale)
+    store.overtake([one], None)
+    store.overtake([two, three], lambda entry: replace(entry, invalidated=True))
+    store.overtake([one], stale)
+    assert store.get(one.key) == ()
+    assert [(two.entry.fresh_until, two.entry.invalidated) for two in store.get(two.key)] == [(5, True)]
+    assert [(three.entry.fresh_until, three.entry.invalidated) for three in store.get(three.key)] == [(10, True)]
+    assert not store.catch_up(100)
+    store.check()
+
+
+def test_what_comes_in_the_place_of_an_overtaken_one_stays(store: MemoryStore) -> None:
+    for name in "ab":
+        store.put(item(name, tags=("t",)))
+    one, two = store.items()
+    store.overtake([one], None)
+    store.overtake([two], stale)
+    new = [item(one.key, tags=("t",)), item(two.key, tags=("t",))]
+    for each in new:
+        store.put(each)
+    assert not store.catch_up(100)
+    assert set(store.items()) == set(new)
+    store.check()
+
+
+def test_overtaken_may_be_sent_away_before_anything_was_done_about_it() -> None:
+    store = MemoryStore(2 * item("k").cost_bytes, "allkeys-lru")
+    for name in "ab":
+        store.put(item(name))
+    old = store.items()
+    store.overtake(old[:1], None)
+    store.overtake(old[1:], stale)
+    for name in "cd":
+        assert store.put(item(name))
+    assert not store.catch_up(100)
+    assert [bool(store.get(name)) for name in "abcd"] == [False, False, True, True]
+    store.check()
+
+
 def test_what_could_not_be_refreshed_is_gone_because_it_is_no_longer_true() -> None:
     store = MemoryStore(item("k").cost_bytes, "noeviction")
     old = item("k")
@@ -210,7 +287,7 @@ def test_closed_store_is_empty_and_keeps_its_policy(store: MemoryStore) -> None:
 @given(
     history=st.lists(
         st.tuples(
-            st.sampled_from(["put", "drop", "touch", "refresh", "discard", "discard all"]),
+            st.sampled_from(["put", "drop", "touch", "refresh", "discard", "discard all", "gone", "stale", "catch up"]),
             st.integers(0, 5),
             st.integers(0, 3),
             st.integers(0, 3000),
@@ -225,11 +302,20 @@ def test_index_order_and_buckets_agree_after_any_history(
     for deed, number, variant, size in history:
         key = f"http://a/{number}" + ("\nh:1" if number % 2 else "")
         tags = tuple(f"t{n}" for n in range(variant))
+        if deed in ("gone", "stale"):
+            met = [each for each in store.items() if len(each.entry.tags) == variant]
+            store.overtake(met, None if deed == "gone" else stale)
+            assert not set(met) & set(store.items()) or deed == "stale"
+            store.check()
+            continue
         items = store.get(key)
+        assert all(not isinstance(each.hot, Overtaken) for each in items)
         if deed == "put":
             store.put(item(key, b"x" * size, varied=(("a", str(variant)),), tags=tags))
         elif deed == "drop":
             store.drop(key)
+        elif deed == "catch up":
+            store.catch_up(variant)
         elif items and deed == "touch":
             store.touch(items[-1])
         elif items and deed == "refresh":
@@ -242,3 +328,6 @@ def test_index_order_and_buckets_agree_after_any_history(
             store.discard_all(leaving)
             assert set(store.items()) == set(left) - set(leaving)
         store.check()
+    while store.catch_up(1):
+        store.check()
+    assert len(store) == len(store.items())

@@ -15,7 +15,6 @@ import pytest
 
 from seawall.http.headers import headers
 from seawall.policy.entry import Entry
-from seawall.store import groups
 from seawall.store.eviction.protocol import Eviction
 from seawall.store.eviction.words import WORDS, build
 from seawall.store.memory import MemoryStore
@@ -70,8 +69,7 @@ def object_of(number: int) -> Stored:
     return stored(url, entry, (b"body",))
 
 
-def test_no_part_of_the_store_grows_with_what_is_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(groups, "MOST_TOGETHER", 400)
+def test_no_part_of_the_store_grows_with_what_is_in() -> None:
     store = MemoryStore(1 << 40)
     for number in range(OBJECTS):
         store.put(object_of(number))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seawall.store import shards
-from seawall.store.shards import SHARDS, TOP, Crowd, Shards
+from seawall.store.shards import PARTS, SHARDS, TOP, Crowd, Shards
 
 NAMES = 50_000
 keys = st.one_of(st.text(max_size=3), st.integers(-3, 3), st.integers())
@@ -82,7 +82,7 @@ def test_crowd_moves_in_a_few_at_a_time_and_is_spread_in_the_end() -> None:
         assert before - len(ours._together) == shards._MOVED, number
     assert not ours._together
     assert set(ours) == together | set(newcomers)
-    mean = len(ours) / SHARDS
+    mean = len(ours) / PARTS
     assert all(mean / 2 < len(part) < 2 * mean for part in ours._parts)
     for member in random.Random(1).sample(list(together), 100):
         ours.discard(member)

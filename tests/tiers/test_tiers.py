@@ -16,8 +16,9 @@ from yarl import URL
 from origin_stub import OriginStub
 from seawall.downstream.limits import Limits
 from seawall.downstream.server import Server
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
 from seawall.engine.peers import Parent, Peers
+from seawall.engine.route import Route
 from seawall.engine.standing import Standing
 from seawall.engine.tally import Tally
 from seawall.policy.rules import Rules

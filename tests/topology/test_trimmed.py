@@ -16,7 +16,8 @@ from origin_stub import OriginStub
 from seawall.clock import SystemClock
 from seawall.downstream.limits import Limits
 from seawall.downstream.server import Server
-from seawall.engine.engine import Engine, Route
+from seawall.engine.engine import Engine
+from seawall.engine.route import Route
 from seawall.engine.standing import Standing
 from seawall.engine.tally import Tally
 from seawall.policy.rules import Rules

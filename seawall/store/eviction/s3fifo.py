@@ -75,7 +75,7 @@ class S3FIFO:
             self.forget(name)
         elif self._ghosts.take(name):
             row = self._main
-        elif not len(self):
+        elif self._crowded and not len(self):
             self._crowded = False
         victims: list[Hashable] = []
         small, main, most = self._small, self._main, self.budget_bytes - cost_bytes
