@@ -30,7 +30,8 @@ help:
 	@echo "make bench-nodes  what nodes cost together: purges through nine of them, crowds at a cold key"
 	@echo "make consistency  readers, purgers and faults over real nodes, and an offline checker;"
 	@echo "                  LEVELS=disk, redis or workers for nodes that keep more than their memory does"
-	@echo "make torture      kills, bit rot and full disks over the disk level, for longer"
+	@echo "make torture      kills, bit rot and full disks, and a Redis in every trouble, for longer"
+	@echo "make churn        an hour of more than a node can hold; MINUTES=5, WORKERS=2 for others"
 	@echo "make format       format the code"
 	@echo "make docs         write the generated pages of docs/ again"
 	@echo "make clean        remove what these commands made"
@@ -64,7 +65,8 @@ bench-nodes: $(TEST)
 docs: $(RUN)
 	$(BIN)/python -m seawall.config.document
 
-conformance: $(RUN) $(NODE)
+conformance: $(TEST) $(NODE)
+	@$(BIN)/python -m pytest tests/conformance/test_both_ways.py
 	@$(BIN)/python -m tests.conformance.run $(ARGS)
 
 conformance-baseline: $(RUN) $(NODE)
@@ -81,13 +83,24 @@ consistency: $(TEST)
 	@$(BIN)/python -m tests.consistency.run --reads $(READS) --purges $(PURGES) --seed $(SEED) \
 	  --levels $(LEVELS) $(ARGS)
 
-# Kills, bit rot and full disks, for longer than a test run has time. About ten minutes.
+# Kills, bit rot, full disks and Redis in trouble, for longer than a test run has time. About ten minutes.
 .PHONY: torture
 torture: KILLS ?= 500
 torture: FLIPS ?= 2000
+torture: WOES ?= 100
 torture: SEED ?= 1
 torture: $(TEST)
 	@$(BIN)/python -m tests.torture.disk --kills $(KILLS) --flips $(FLIPS) --seed $(SEED)
+	@$(BIN)/python -m tests.torture.diskwoes --woes $(WOES) --seed $(SEED)
+	@$(BIN)/python -m tests.torture.rediswoes --woes $(WOES) --seed $(SEED)
+
+# Far more passes through a small node than it holds: neither its memory nor what it stores may grow.
+.PHONY: churn
+churn: MINUTES ?= 60
+churn: WORKERS ?= 1
+churn: SEED ?= 1
+churn: $(TEST)
+	@$(BIN)/python -m tests.torture.churn --minutes $(MINUTES) --workers $(WORKERS) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(SUITE)/node_modules build dist *.egg-info

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +16,12 @@ import aiohttp
 import msgspec
 from aiohttp import hdrs, web
 
+from roles import warmall
 from roles.workerdoor import FIGURES
 from roles.workerprocess import WorkerProcess
 from seawall.admin.problem import problem
 from seawall.admin.view import NotReady, Readiness, Ready
-from seawall.admin.warm import DEFAULT_TOP
+from seawall.admin.warm import DEFAULT_TOP, wants_lines
 from seawall.telemetry.exposition import Scrape
 from seawall.telemetry.metrics import JSON, Gauges, PurgeUsage, WorkersUsage, snapshot
 from seawall.telemetry.sums import Figures, decode, summed
@@ -117,6 +119,7 @@ class KeeperView:
             answering=len(self.workers) - len(silent),
             silent=tuple(silent),
             replaced=sum(worker.process.replaced for worker in self.workers),
+            pids=tuple(pid for pid in pids if pid is not None),
         )
         total = summed((self._ended, *self._last.values()))
         return total, replace(total.gauges(), purge=self._purge, workers=lambda: usage)
@@ -185,8 +188,27 @@ class Passed:
             return response
 
     async def warm(self, request: web.Request) -> web.StreamResponse:
-        """By one of them. The others find it on the disk that they share, where there is one."""
-        return await self.any(request)
+        """By all of them (warmall.py)."""
+        body = await request.read()
+        async with AsyncExitStack() as stack:
+
+            async def ask(worker: Worker) -> aiohttp.ClientResponse | None:
+                asking = self._view.request(worker, request.method, request.path_qs, _fields(request), body or None)
+                try:
+                    return await stack.enter_async_context(asking)
+                except (aiohttp.ClientError, OSError):
+                    return None
+
+            asked = [worker for worker in self._view.workers if worker.process.ready]
+            answers = [each for each in await asyncio.gather(*map(ask, asked)) if each is not None]
+            # Who has begun where another refuses ends with its connection.
+            refused = next((each for each in answers if each.status != 200), None)
+            if refused is not None:
+                return web.Response(status=refused.status, body=await refused.read(), headers=_said(refused))
+            if answers and wants_lines(request):
+                return await warmall.lines(request, answers)
+            done = await warmall.document(answers)
+            return _none() if done is None else web.Response(body=done, content_type="application/json")
 
     async def popular(self, request: web.Request) -> web.StreamResponse:
         """What all of them were asked for, added up."""

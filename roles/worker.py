@@ -18,6 +18,7 @@ import sys
 
 import uvloop
 
+from roles.collector import tame
 from roles.node import CachingNode, MakeFront, ReadyInfo
 from roles.post import Post, take_post
 from seawall.admin.tokenfile import Unsafe
@@ -35,6 +36,7 @@ def serve(control: socket.socket, front: MakeFront | None = None) -> int:
     except (EOFError, OSError):
         return 1
     events.setup(post.topology.log.format, post.topology.log.level, post.feed)
+    tame()
     try:
         uvloop.run(_live(post, control, front))
     except (ConfigError, Unsafe, OSError) as error:

@@ -63,6 +63,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except web.HTTPException as error:
         return problem(error.status, error.reason)
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            return problem(503, "whoever asked has left before the answer")  # nobody's fault, and nobody reads it
         events.error("admin.failed", path=request.path, why=repr(error))
         return problem(500, "this is a fault of ours; the node's log has more")
 

@@ -124,7 +124,7 @@ class Warming:
             return reply(malformed(asked))
         if not self._warmer.has_room(len(asked.urls)):
             return problem(429, "too many URLs are being warmed already", Retry_After=RETRY_SECONDS)
-        if _wants_lines(request):
+        if wants_lines(request):
             return await self._stream(request, asked)
 
         async def each(warmed: Warmed) -> bool:
@@ -272,7 +272,8 @@ def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
-def _wants_lines(request: web.Request) -> bool:
+def wants_lines(request: web.Request) -> bool:
+    """One line for each result as it comes, and not all of them at the end?"""
     wanted = ",".join(request.headers.getall("Accept", [])).split(",")
     return NDJSON in {member.partition(";")[0].strip().lower() for member in wanted}
 

@@ -291,6 +291,13 @@ class Connection(asyncio.Protocol):
             self._server.client_aborts += 1
         if self._turn is not None and not tunnel_over:
             self._stop(self._turn, "the client is gone")
+        # What a task is still at ends with that (_ended). The rest must not wait for the collector, which never looks
+        # at what has lived for a while (roles/collector.py).
+        turn = self._turn
+        if turn is not None and (turn.task is None or turn.task.done()):
+            turn.task = None
+            self._turn = None
+        self._inbox = None
         self._server.forget(self)
 
     # ---- the server's side ----------------------------------------------------------------------------------
@@ -633,8 +640,7 @@ class Connection(asyncio.Protocol):
         try:
             reply = await handler(request)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 raise
             # Nobody cancelled us: the handler let a cancellation of its own escape.
             log.exception("exchange.failed url=%s", turn.head.url)
@@ -783,6 +789,7 @@ class Connection(asyncio.Protocol):
         turn = self._turn
         if turn is None or turn.task is not task or self._state is State.DRAINING:
             return
+        turn.task = None  # it holds what it raised, which holds the frames it passed, which hold the turn
         if turn.fault is not None and not turn.head_sent:
             self.refuse(turn.fault)
         elif self._state is not State.CLOSED and self._state is not State.CLOSING:
@@ -932,6 +939,12 @@ class Connection(asyncio.Protocol):
 
 def _nowhere(octets: bytes | list[bytes]) -> None:
     """In place of a transport, before there is one."""
+
+
+def _is_cancelled() -> bool:
+    """Is this very task to end? No local of a frame that its exception holds may hold the task."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _expected(error: BaseException) -> bool:

@@ -187,9 +187,15 @@ def _maker(address: Address, place: Place, db: int) -> Callable[[], Connection]:
         return Connection(**_common(address, place, db))  # type: ignore[arg-type]
 
     def tls() -> Connection:
-        return SSLConnection(**_common(address, place, db), **dict(place.tls_files))  # type: ignore[arg-type]
+        made = SSLConnection(**_common(address, place, db), **dict(place.tls_files))  # type: ignore[arg-type]
+        made.ssl_context = shared
+        return made
 
-    return tls if place.tls else plain
+    if not place.tls:
+        return plain
+    # One for all: to read the system's authorities takes the event loop 10 ms, and each would read them.
+    shared = SSLConnection(**dict(place.tls_files)).ssl_context  # type: ignore[arg-type]
+    return tls
 
 
 def _common(address: Address, place: Place, db: int) -> dict[str, object]:

@@ -114,6 +114,7 @@ class WorkersUsage:
     answering: int
     silent: tuple[int, ...]  # which ones; what they counted is here as it was when they were heard last
     replaced: int  # how many ended that nobody had asked to
+    pids: tuple[int, ...] = ()  # of those that run
 
 
 NO_PORT = PortUsage(0, 0, {}, {})

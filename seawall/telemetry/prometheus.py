@@ -6,8 +6,9 @@ The only module that knows prometheus_client. Import it when the first scrape co
 
 from __future__ import annotations
 
+import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -22,7 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from seawall.telemetry.metrics import Counters, Gauges, Histogram
+from seawall.telemetry.metrics import Counters, Gauges, Histogram, WorkersUsage
 from seawall.telemetry.version import own_version
 
 Word = TypeVar("Word", bound=str)  # the members of an enum, mostly
@@ -158,13 +159,49 @@ class NodeCollector(Collector):
         )
 
 
+class ProcessesCollector(Collector):
+    """What the processes of a node take, under the names that every dashboard knows. Of a node that has several it is
+    the sum, with the time of those that have ended; its start and its limit are those of the process that keeps it."""
+
+    SUMMED = frozenset(
+        {"process_virtual_memory_bytes", "process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"}
+    )
+
+    def __init__(self, workers: Callable[[], WorkersUsage | None]) -> None:
+        self._workers = workers
+        self._pid: int | str = "self"
+        self._one = ProcessCollector(pid=lambda: self._pid, registry=None)
+
+    def collect(self) -> Iterator[Metric]:
+        usage = self._workers()
+        families = {family.name: family for family in self._of("self")}
+        if usage is not None:
+            for family in (each for pid in usage.pids for each in self._of(pid)):
+                if family.name in self.SUMMED and family.name in families:
+                    _add(families[family.name], family.samples[0].value)
+            if "process_cpu_seconds" in families:
+                ended = os.times()  # a counter that falls looks like a restart
+                _add(families["process_cpu_seconds"], ended.children_user + ended.children_system)
+        yield from families.values()
+
+    def _of(self, pid: int | str) -> Iterable[Metric]:
+        self._pid = pid
+        return self._one.collect()
+
+
+def _add(family: Metric, value: float) -> None:
+    (sample,) = family.samples
+    family.samples = [sample._replace(value=sample.value + value)]
+
+
 class Exposition:
-    """Everything that one node shows on /metrics: its own, its process's and its garbage collector's."""
+    """Everything that one node shows on /metrics: its own, its processes', and the garbage collector's of the one that
+    answers."""
 
     def __init__(self, counters: Counters, gauges: Gauges, node: str) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(NodeCollector(counters, gauges, node))
-        ProcessCollector(registry=self._registry)
+        self._registry.register(ProcessesCollector(gauges.workers))
         GCCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[str, bytes]:

@@ -148,6 +148,7 @@ class Pool:
             return await waiter
         except BaseException:
             connection.withdraw(waiter)
+            del waiter  # it holds what it raised, which holds this frame
             raise
 
     async def _send_with_body(
@@ -178,6 +179,7 @@ class Pool:
             return await waiter
         except BaseException:
             connection.withdraw(waiter)
+            del waiter
             raise
         finally:
             if sender is not None:

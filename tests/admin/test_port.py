@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from seawall.admin.app import create_app
 from seawall.admin.guard import known_host
@@ -189,6 +190,36 @@ async def test_a_fault_of_ours_is_a_problem_without_details(start: Start) -> Non
     answer = await ask("/v1/stats", READER)
     assert is_problem(answer, 500)
     assert b"inner secret" not in answer.body
+
+
+async def test_a_client_that_left_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that was killed leaves its feed like this."""
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        asked.set()
+        assert request.transport is not None
+        while not request.transport.is_closing():  # noqa: ASYNC110 (what it waits for has no event)
+            await asyncio.sleep(0)
+        response = web.StreamResponse()
+        try:
+            await response.prepare(request)
+            await response.write(b"late")
+        finally:
+            ended.set()
+        return response
+
+    app = create_app(Node(), TOKENS, version="1")
+    app.router.add_get("/late", late)
+    port = await open_port(app, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*port.address.split(":"))
+    writer.write(b"GET /late HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    await asked.wait()
+    writer.transport.abort()
+    await ended.wait()
+    await port.close()
+    assert "admin.failed" not in caplog.text
+    assert "Error handling request" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ from seawall.engine.engine import Engine
 from seawall.engine.route import Route
 from seawall.engine.tally import Tally
 from seawall.policy.rules import DEFAULT, Rules
+from seawall.store.level import Level
 from seawall.store.levels import Levels
 from seawall.store.memory import MemoryStore
 from seawall.telemetry.metrics import Counters
@@ -96,18 +97,21 @@ class House:
 
 
 @asynccontextmanager
-async def house(rules: Rules = DEFAULT, *, store_bytes: int = 64 * MIB) -> AsyncIterator[House]:
-    """An edge named edge-1 on an origin stub."""
+async def house(
+    rules: Rules = DEFAULT, *, store_bytes: int = 64 * MIB, lower: Sequence[Level] = ()
+) -> AsyncIterator[House]:
+    """An edge named edge-1 on an origin stub; `lower` levels below its memory are its own from here on."""
     async with OriginStub() as stub:
         clock = MovableClock(_real_now())
         counters = Counters()
         store = MemoryStore(store_bytes)
+        levels = Levels(store, lower, now=clock.now)
         pool = Pool(Address.parse(stub.url), Timeouts(connect=2, first_byte=5, idle=5))
         engine = Engine(
             node="edge-1",
             clock=clock,
             route=lambda head: Route(rules, pool),
-            store=Levels(store, now=clock.now),
+            store=levels,
             observer=Tally(counters, None),
             fill_budget_bytes=64 * MIB,
         )
@@ -121,6 +125,7 @@ async def house(rules: Rules = DEFAULT, *, store_bytes: int = 64 * MIB) -> Async
                 await engine.close()
                 await pool.close()
                 store.check()
+                await levels.close(5.0)
 
 
 def _real_now() -> float:

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from origin_stub import OriginStub
+from origin_stub.body import iter_body
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -29,6 +30,13 @@ class Process:
     url: str
     admin: str
     token: str
+
+    def read_bytes(self) -> int:
+        """What it has read from files and pipes so far; of sockets, only what is read and not received."""
+        for line in Path(f"/proc/{self.handle.pid}/io").read_text().splitlines():
+            if line.startswith("rchar:"):
+                return int(line.split()[1])
+        raise AssertionError("no rchar")
 
     def peak_memory_bytes(self) -> int:
         for line in Path(f"/proc/{self.handle.pid}/status").read_text().splitlines():
@@ -75,6 +83,31 @@ async def test_gibibyte_costs_at_most_64_mebibytes(tmp_path: Path, options: str)
         assert received == GIB
         grown = edge.peak_memory_bytes() - before
         assert grown <= 64 * MIB, f"{grown / MIB:.0f} MiB"
+        if "max-age" in options:
+            await ranges_are_read_alone(edge, session, f"/make/{options}/big", stub)
+
+
+async def ranges_are_read_alone(edge: Process, session: aiohttp.ClientSession, path: str, stub: OriginStub) -> None:
+    """A range of what lies on the disk: in memory there was no room for a gibibyte."""
+    token = {"Authorization": f"Bearer {edge.token}"}
+    async with asyncio.timeout(30):
+        while True:  # it is written behind the client's back
+            async with session.get(f"{edge.admin}/v1/stats", headers=token) as response:
+                disk = (await response.json())["store"]["disk"]
+            if disk["bytes"] > GIB and not disk["waiting"]:
+                break
+    asked, before = stub.tally(path).count, edge.read_bytes()
+    ranges = [(GIB // 2, 1000), (GIB - 10, 10), (1, 200_000), (GIB // 3, 1)]
+    for first, length in ranges:
+        async with session.get(edge.url + path, headers={"Range": f"bytes={first}-{first + length - 1}"}) as response:
+            body = await response.read()
+            assert (response.status, response.headers["X-Cache"]) == (206, "HIT")
+            assert response.headers["Content-Range"] == f"bytes {first}-{first + length - 1}/{GIB}"
+            whole = iter_body(path, stub.version(path), GIB, start=first, stop=first + length)
+            assert body == b"".join(whole)
+    assert stub.tally(path).count == asked
+    read = edge.read_bytes() - before
+    assert read <= 4 * MIB, f"{read / MIB:.1f} MiB read for 200 KB"
 
 
 async def test_sigterm_finishes_what_is_under_way_and_takes_nothing_new(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from seawall.store.stored import Stored, stored
 from seawall.telemetry.accesslog import Record
 from seawall.telemetry.metrics import Counters
 from seawall.upstream.answer import Answer
+from seawall.upstream.upstream import Upstream
 
 NOW = 1_800_000_000.25
 DATE = "Fri, 15 Jan 2027 07:59:00 GMT"
@@ -343,8 +344,9 @@ def twins(
     lease: Lease | None = None,
     store_bytes: int = 64 * 1024 * 1024,
     forgetful: bool = False,
+    origin: Callable[[], Upstream] = Echo,
 ) -> Twins:
-    """In a running loop. `rules` as routes give them. `forgetful`: nothing ever becomes hot."""
+    """In a running loop. `rules` as routes give them. `forgetful`: nothing ever becomes hot. `origin`: one for each."""
     clock = Clock()
 
     def side(*, front: bool) -> Side:
@@ -352,7 +354,7 @@ def twins(
         store = MemoryStore(store_bytes)
         standing = Standing(Applied("journal"), lease, clock.monotonic)
         tally = Tally(counters, log)  # type: ignore[arg-type]
-        upstream = Echo()
+        upstream = origin()
         routes: dict[int, Route] = {}
 
         def route(head: RequestHead) -> Route | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -227,11 +228,24 @@ def certificate(directory: Path) -> Path:
     return directory / "cert.pem"
 
 
+def over_tls(servers: RedisServers, directory: Path) -> tuple[int, Path]:
+    """The port of one more server, and whom to trust."""
+    cert = certificate(directory)
+    files = (
+        "--tls-cert-file",
+        str(cert),
+        "--tls-key-file",
+        str(directory / "key.pem"),
+        "--tls-ca-cert-file",
+        str(cert),
+    )
+    [port] = free_ports(1)
+    servers.server("--tls-port", str(port), "--tls-auth-clients", "no", *files)
+    return port, cert
+
+
 async def test_over_tls_only_who_is_trusted_is_spoken_to(servers: RedisServers, tmp_path: Path) -> None:
-    cert = certificate(tmp_path)
-    files = ("--tls-cert-file", str(cert), "--tls-key-file", str(tmp_path / "key.pem"), "--tls-ca-cert-file", str(cert))
-    [tls_port] = free_ports(1)
-    servers.server("--tls-port", str(tls_port), "--tls-auth-clients", "no", *files)
+    tls_port, cert = over_tls(servers, tmp_path)
     async with opened(f"rediss://127.0.0.1:{tls_port}?ssl_ca_certs={cert}") as level:
         await fill(level, [thing(A)], 5)
         assert await bodies(level, A) == [b"body"]
@@ -241,3 +255,20 @@ async def test_over_tls_only_who_is_trusted_is_spoken_to(servers: RedisServers, 
     async with opened(f"rediss://localhost:{tls_port}?ssl_ca_certs={cert}") as level:
         with pytest.raises(LevelDown, match=r"(?i)certificate|hostname"):
             await level.read(A)
+
+
+async def test_whom_to_trust_is_read_once_and_not_for_each_connection(
+    servers: RedisServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, cert = over_tls(servers, tmp_path)
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted() -> ssl.SSLContext:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+    async with opened(f"rediss://127.0.0.1:{port}?ssl_ca_certs={cert}") as level:
+        await asyncio.gather(*(level.read(A) for _ in range(8)))
+    assert len(made) == 1

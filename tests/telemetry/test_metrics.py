@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -14,7 +16,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from seawall.policy.reasons import Fwd, Outcome, Reason
 from seawall.telemetry.exposition import Scrape
-from seawall.telemetry.metrics import Counters, Gauges, Histogram, PortUsage, PurgeUsage, TierUsage, snapshot
+from seawall.telemetry.metrics import (
+    Counters,
+    Gauges,
+    Histogram,
+    PortUsage,
+    PurgeUsage,
+    TierUsage,
+    WorkersUsage,
+    snapshot,
+)
 
 GAUGES = Gauges(
     tiers=lambda: [TierUsage("memory", 1000, 3), TierUsage("disk", 2000, 4)],
@@ -160,3 +171,25 @@ def test_hub_shows_how_long_purges_take_and_who_lags() -> None:
 def test_node_that_is_no_hub_shows_nothing_of_purges() -> None:
     _, text = Scrape(Counters(), Gauges(), "edge-ams")("text/plain")
     assert b"seawall_purge" not in text
+
+
+def test_what_the_processes_of_a_node_take_is_added_up() -> None:
+    """The CPU of one that has ended stays: a counter that falls looks like a restart."""
+    alone = scraped(counted())
+    program = [sys.executable, "-c", "print(flush=True), input()"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        worker.stdout.readline()  # it is what it is only when it has begun
+        usage = WorkersUsage(1, (), 0, (worker.pid,))
+        both = scraped(counted(), replace(GAUGES, workers=lambda: usage))
+        for name in ("process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds"):
+            assert both[name, ()] > alone[name, ()] + 2, name
+        for name in ("process_max_fds", "process_start_time_seconds"):
+            assert both[name, ()] == alone[name, ()], name
+        worker.communicate(b"\n")
+    subprocess.run([sys.executable, "-c", "sum(i for i in range(3_000_000))"], check=True)
+    later = scraped(counted(), replace(GAUGES, workers=lambda: WorkersUsage(0, (0,), 1, (worker.pid,))))
+    own = os.times()
+    ended = own.children_user + own.children_system
+    assert ended > 0.05
+    assert later["process_cpu_seconds_total", ()] == pytest.approx(own.user + own.system + ended, abs=0.05)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.topology.city import ORIGIN, City, city, edge, own_status, own_word, shield, until
 
 DISK = {"memory": {"size": "8MiB"}, "disk": {"size": "64MiB"}}
@@ -51,6 +53,37 @@ async def test_what_was_fresh_is_a_hit_after_a_restart_and_a_purge_before_it_hol
         assert {path for path in paths if town.asked(path) != asked[path]} == gone
         again = await town.purge("edge-1", urls=[ORIGIN + paths[0]])
         assert (again.document["id"], again.document["matched"]) == (2, 1), "the numbers go on, and tags and URLs too"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_purge_right_before_sigterm_holds(tmp_path: Path, workers: int) -> None:
+    """The node is told to stop while it is still being carried out, and while all of it waits for the disk."""
+    async with city(tmp_path, {"edge-1": edge(workers=workers)}, store=DISK) as town:
+        paths = await fill(town, "edge-1")
+        for number, path in enumerate(paths):
+            town.stub.script(path, [f"body=v2-{number}&max-age=3600&etag"])
+        ordering = asyncio.create_task(town.purge("edge-1", tags=["t3"]))
+        await journalled(town, "edge-1")
+        town.terminate("edge-1")
+        await asyncio.gather(ordering, return_exceptions=True)
+        assert await town.ended("edge-1") == 0
+        await town.start("edge-1")
+        await town.ready("edge-1")
+        for number, path in enumerate(paths):
+            got = await town.get("edge-1", path)
+            assert got.body == f"v{2 if number % 10 == 3 else 1}-{number}".encode(), path
+        listed = (await town.ask("edge-1", "/v1/purges")).document["purges"]
+        assert [each["id"] for each in listed] == [1]
+
+
+async def journalled(town: City, name: str) -> None:
+    """The order is written down: from here on it has to hold, whatever becomes of its answer."""
+    journal = town.state / "seawall" / name / "journal"
+
+    async def written() -> bool:
+        return any(b"t3" in file.read_bytes() for file in journal.iterdir() if file.is_file())
+
+    await until(written, lambda: "the purge is in the journal")
 
 
 async def test_killed_node_comes_back_with_what_the_disk_had_and_without_what_was_purged(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.downstream.client import Client
-from tests.topology.city import ORIGIN, City, city, edge, gone, own_word, request, shield, until
+from tests.topology.city import ORIGIN, City, Settings, city, edge, gone, own_word, request, shield, until
 from tests.topology.workers import another, frozen, pids, send, warm_all
 
 ONE = {"edge-ams": edge(workers=2)}
@@ -75,6 +78,52 @@ async def test_what_a_worker_knows_is_asked_at_the_admin_port_of_the_node(tmp_pa
         named = (await town.ask("edge-ams", "/v1/popular", method="POST", json={"tags": ["t"]})).document["urls"]
         assert [each["url"] for each in named][:2] == [f"{ORIGIN}/b", f"{ORIGIN}/a"]
         assert named[0]["hits"] >= 30, "of both workers"
+
+
+async def warm(town: City, *paths: str) -> list[Settings]:
+    """What the node says of a warming, line by line."""
+    asked = {"urls": [ORIGIN + path for path in paths]}
+    headers = {"Authorization": f"Bearer {town.token('edge-ams')}", "Accept": "application/x-ndjson"}
+    async with town.session.post(town.nodes["edge-ams"].admin + "/v1/warm", json=asked, headers=headers) as answer:
+        assert (answer.status, answer.content_type) == (200, "application/x-ndjson")
+        return [json.loads(line) async for line in answer.content]
+
+
+@pytest.mark.parametrize(("store", "fetches"), [({}, 2), ({"disk": {"size": "64MiB"}}, 1)], ids=["memory", "disk"])
+async def test_what_is_warmed_is_a_hit_at_every_worker(tmp_path: Path, store: Settings, fetches: int) -> None:
+    async with city(tmp_path, ONE, store=store) as town:
+        paths = [f"/w/{number}" for number in range(10)]
+        for path in (*paths, "/never"):
+            town.stub.script(path, [MEMORY])
+        town.stub.script("/never", ["cache-control=no-store&size=10"])
+        said = await warm(town, *paths, paths[0], "/never")
+        assert sorted(each["url"] for each in said) == sorted(ORIGIN + path for path in (*paths, paths[0], "/never"))
+        assert {(each["status"], each["stored"]) for each in said if each["url"] != f"{ORIGIN}/never"} == {(200, True)}
+        (never,) = (each for each in said if each["url"] == f"{ORIGIN}/never")
+        assert (never["stored"], never["why"], never["bytes"]) == (False, "no-store", 10)
+        again = {"urls": [ORIGIN + path for path in (paths[1], "/never", paths[0])]}
+        whole = (await town.ask("edge-ams", "/v1/warm", method="POST", json=again)).document["urls"]
+        assert [(each["url"], each["stored"]) for each in whole] == [
+            (url, stored) for url, stored in zip(again["urls"], (True, False, True), strict=True)
+        ]
+        for path in paths:
+            assert town.asked(path) == fetches
+        assert (await town.ask("edge-ams", "/v1/stats")).document["store"]["memory"]["entries"] == 20
+        for _ in range(4):
+            assert {own_word(await town.get("edge-ams", path)) for path in paths} == {"HIT"}
+        assert {town.asked(path) for path in paths} == {fetches}
+
+
+async def test_a_worker_that_dies_over_a_warming_is_not_waited_for(tmp_path: Path) -> None:
+    async with city(tmp_path, ONE) as town:
+        town.stub.script("/quick", [MEMORY])
+        town.stub.script("/slow", [MEMORY + "&gate=g"])
+        warming = asyncio.create_task(warm(town, "/quick", "/slow"))
+        await town.stub.parked("g", 2)
+        send(town, "edge-ams", 0, signal.SIGKILL)
+        town.stub.open("g")
+        said = {each["url"]: each["stored"] for each in await warming}
+        assert said == {f"{ORIGIN}/quick": True, f"{ORIGIN}/slow": True}
 
 
 async def test_a_worker_that_dies_again_and_again_is_given_time(tmp_path: Path) -> None:

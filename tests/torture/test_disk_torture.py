@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from seawall.store import behind
+from seawall.store.disk.trouble import Patience
+from tests.torture.diskwoes import NoMount, suffer_disk
 from tests.torture.flips import flip_many
 from tests.torture.kills import TIGHT, kill_many
+from tests.torture.woes import PAUSE_SECONDS
 
 # Seconds on a quiet machine; kills are processes, and a busy one starts them late.
 pytestmark = pytest.mark.timeout(240)
@@ -31,3 +35,15 @@ async def test_two_hundred_damages_are_misses_at_worst(tmp_path: Path) -> None:
     assert flipped.missed > 50
     assert flipped.begun_anew > 3
     assert len(flipped.kinds) == 13
+
+
+async def test_nine_times_full_or_gone_cost_hits_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behind, "PAUSE_SECONDS", PAUSE_SECONDS)
+    monkeypatch.setattr(Patience, "PAUSE_SECONDS", PAUSE_SECONDS)
+    try:
+        suffered = await suffer_disk(tmp_path, 9, seed=4)
+    except NoMount:
+        pytest.skip("only root may mount a disk that is small enough to fill")
+    assert set(suffered.woes.values()) == {3}
+    assert suffered.purges > 20
+    assert suffered.from_below > 200, "the disk was of no use"
