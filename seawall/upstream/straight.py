@@ -43,13 +43,14 @@ class Straight:
 
     def take(self) -> Connection | None:
         """A connection to ask on now; None where the request would have to wait."""
+        gate = self._gate
         # A closed breaker refuses nobody; one that is not makes of a request a trial, with an end that is waited for.
-        if self._breaker.state is not _CLOSED or not self._gate.step_in():
+        if self._breaker.state is not _CLOSED or gate.in_flight >= gate.limit:
             return None
         connection = self._pool.take_idle()
         if connection is None:
-            self._gate.step_out()
             return None
+        gate.step_in()  # last: who goes the long way after all is admitted once
         self._member.asked += 1
         return connection
 
@@ -71,6 +72,9 @@ class Straight:
         if may_retry("GET", connection, error):
             self._pool.retried += 1
             self._breaker.undecided(ticket)
+            # The long way takes the request up from its beginning, and counts it there.
+            self._gate.admitted -= 1
+            self._member.asked -= 1
             return True
         self._pool.failures[error.reason] += 1
         self._group.failed(self._member, ticket, error.reason)

@@ -16,7 +16,7 @@ from seawall.http.headers import headers
 from seawall.http.message import RequestHead, ResponseHead
 from seawall.upstream.answer import Answer
 from tests.conformance.run import HERE, SUITE
-from tests.edge.twins import NOW, Twins, Whole, request, twins
+from tests.edge.twins import NOW, Twins, Way, Whole, request, twins
 from tests.needs import program
 
 Step = dict[str, Any]
@@ -82,7 +82,7 @@ async def replay(steps: list[Step]) -> Twins:
         origins.append(Scripted(lambda: both.clock.at if origins[1:] else NOW))
         return origins[-1]
 
-    both = twins(origin=origin)
+    both = twins(ways=(Way(origin()), Way(origin())))
     for step in steps:
         for each in origins:
             each.step = step

@@ -33,6 +33,7 @@ from seawall.store.stored import Stored, stored
 from seawall.telemetry.accesslog import Record
 from seawall.telemetry.metrics import Counters
 from seawall.upstream.answer import Answer
+from seawall.upstream.straight import Straight
 from seawall.upstream.upstream import Upstream
 
 NOW = 1_800_000_000.25
@@ -98,6 +99,15 @@ class Echo:
 
     async def close(self) -> None:
         return
+
+
+@dataclass
+class Way:
+    """To an origin. `quiet`: has it come to rest?"""
+
+    upstream: Upstream
+    straight: Straight | None = None
+    quiet: Callable[[], bool] = lambda: True
 
 
 class Log:
@@ -201,6 +211,8 @@ class Side:
     log: Log
     popularity: Popularity
     front: Front | None = None
+    quiet: Callable[[], bool] = lambda: True
+    """Has its way to the origin come to rest?"""
 
     def connect(self) -> Wire:
         wire = Wire()
@@ -216,9 +228,20 @@ class Side:
             turn = wire.connection._turn
             if turns > 30 and turn is not None and turn.body is not None and not turn.body.complete:
                 return
-            if wire.connection.state is not State.BUSY and not self.server._tasks and self.engine.flights == 0:
+            if wire.connection.state is not State.BUSY and self._at_rest():
                 return
         raise AssertionError("the conversation never got quiet")
+
+    async def rest(self) -> None:
+        """Until nothing is under way at all."""
+        for _ in range(10_000):
+            if self._at_rest():
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"never at rest: {self.server._tasks} {list(self.engine._flights)}")
+
+    def _at_rest(self) -> bool:
+        return not self.server._tasks and self.engine.flights == 0 and self.quiet()
 
     async def talk(self, *pieces: bytes) -> Said:
         """Sends the pieces one after the other, each when what came before is answered, and hangs up."""
@@ -230,6 +253,20 @@ class Side:
                 break
             connection.data_received(piece)
             await self.settle(wire)
+        said = Said(wire.octets, wire.ended, wire.closed, connection.state)
+        connection.cut()
+        await asyncio.sleep(0)
+        await self.rest()
+        return said
+
+    async def say(self, octets: bytes) -> Said:
+        """talk(), while something else is under way."""
+        wire = self.connect()
+        connection = wire.connection
+        assert connection is not None
+        connection.data_received(octets)
+        while connection.state is State.BUSY:  # noqa: ASYNC110 (a state has no event)
+            await asyncio.sleep(0)
         said = Said(wire.octets, wire.ended, wire.closed, connection.state)
         connection.cut()
         await asyncio.sleep(0)
@@ -250,6 +287,8 @@ class Twins:
     plain: Side
     kept: dict[str, list[tuple[Stored, Stored]]] = field(default_factory=dict)
     """What was stored on either side, by target."""
+    left: int = 0
+    """Clients that left while an errand was under way for them: no handler was given their requests."""
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -259,6 +298,11 @@ class Twins:
     def answered(self) -> int:
         assert self.hot.front is not None
         return self.hot.front.answered
+
+    @property
+    def fetched(self) -> int:
+        assert self.hot.front is not None
+        return self.hot.front.fetched
 
     def keep(
         self,
@@ -325,7 +369,7 @@ class Twins:
         assert hot.order() == plain.order()
         assert hot.popularity._counts == plain.popularity._counts
         assert hot.engine._uses._young == plain.engine._uses._young
-        assert hot.server.requests + self.answered == plain.server.requests
+        assert hot.server.requests + self.answered + self.fetched + self.left == plain.server.requests
         assert hot.server.bad_requests == plain.server.bad_requests
         for side in self.sides:
             side.store.check()
@@ -343,23 +387,29 @@ def twins(
     limits: Limits | None = None,
     lease: Lease | None = None,
     store_bytes: int = 64 * 1024 * 1024,
+    fill_budget_bytes: int = 1 << 30,
     forgetful: bool = False,
-    origin: Callable[[], Upstream] = Echo,
+    clock: Clock | None = None,
+    ways: tuple[Way, Way] | None = None,
 ) -> Twins:
-    """In a running loop. `rules` as routes give them. `forgetful`: nothing ever becomes hot. `origin`: one for each."""
-    clock = Clock()
+    """In a running loop. `rules` as routes give them. `forgetful`: nothing ever becomes hot. `ways`: to the origins of
+    both, where they are others than an Echo."""
+    clock = clock or Clock()
 
-    def side(*, front: bool) -> Side:
+    def side(*, front: bool, way: Way) -> Side:
         counters, log, popularity = Counters(), Log(), Popularity()
         store = MemoryStore(store_bytes)
         standing = Standing(Applied("journal"), lease, clock.monotonic)
         tally = Tally(counters, log)  # type: ignore[arg-type]
-        upstream = origin()
         routes: dict[int, Route] = {}
 
         def route(head: RequestHead) -> Route | None:
             found = rules(head)
-            return None if found is None else routes.setdefault(id(found), Route(found, upstream))
+            return (
+                None
+                if found is None
+                else routes.setdefault(id(found), Route(found, way.upstream, straight=way.straight))
+            )
 
         engine = Engine(
             node="edge-1",
@@ -367,14 +417,14 @@ def twins(
             route=route,
             store=Levels(store, now=clock.now),
             observer=tally,
-            fill_budget_bytes=1 << 30,
+            fill_budget_bytes=fill_budget_bytes,
             standing=standing,
             peers=Peers(SECRET),
             chance=lambda: 0.5,
             popularity=popularity,
         )
         server = Server(engine.handle, limits=limits or Limits(), name="edge-1", clock=clock)
-        one = Side(server, engine, store, counters, log, popularity)
+        one = Side(server, engine, store, counters, log, popularity, quiet=way.quiet)
         if front:
             one.front = Front(engine.grounds(tally), server)
             if forgetful:
@@ -382,7 +432,8 @@ def twins(
             server.front = one.front.answer
         return one
 
-    return Twins(clock, side(front=True), side(front=False))
+    hot, plain = ways or (Way(Echo()), Way(Echo()))
+    return Twins(clock, side(front=True, way=hot), side(front=False, way=plain))
 
 
 def request(
