@@ -179,13 +179,17 @@ class Errands:
         if origin is None:
             return False
         errand = Errand(self, asked, target, key, way, decision, origin, connection, started, now)
-        if storable:
-            errand.flight = flights.enter(flight_key, errand.abort, boarding=True)
-        else:
-            flights.unlisted += 1
-            errand._unlisted = True
-        errand.turn = turn = connection.wait_for(errand)
-        origin.ask(b"GET %b%b" % (target, block), errand, turn.interim)
+        try:
+            if storable:
+                errand.flight = flights.enter(flight_key, errand.abort, boarding=True)
+            else:
+                flights.unlisted += 1
+                errand._unlisted = True
+            errand.turn = turn = connection.wait_for(errand)
+            origin.ask(b"GET %b%b" % (target, block), errand, turn.interim)
+        except Exception:
+            errand.let_go()
+            raise
         return True
 
     def forbid(self, which: tuple[Asked, int, tuple[bytes, ...]], why: PassOn) -> None:
@@ -303,12 +307,15 @@ class Errand:
             self.abort()
 
     def abort(self) -> None:
-        """Nobody waits for it any more."""
+        """Nobody waits for it any more; or the table closes, and a client that waits all the same is told so."""
         if not self._over:
             self._end()
             self._way.straight.withdrawn(self._ticket)
             self._origin.desert(self)
-            self._leave_flight()
+            if self.turn is None:
+                self._leave_flight()
+            else:
+                self._hand_over(Failure(Reason.BAD_RESPONSE, 502))
 
     # --- the origin's side ---
 
@@ -327,10 +334,12 @@ class Errand:
         """What is not answered here; as of a future."""
         try:
             self._end()
-            self._hand_over(self._way.straight.answered(self._ticket, answer))
+            answer = self._way.straight.answered(self._ticket, answer)
+            self._hand_over(answer)
         except Exception:
-            # Later: the connection that brings it is in the middle of it.
-            asyncio.get_running_loop().call_soon(answer.body.close)
+            if self.flight is None or not self.flight.launched:  # else its pilot sees to it
+                # Later: the connection that brings it is in the middle of it.
+                asyncio.get_running_loop().call_soon(answer.body.close)
             self._broken()
 
     def set_exception(self, exception: Exception, /) -> None:
@@ -504,7 +513,7 @@ class Errand:
         """None: the request is to be sent anew."""
         turn, connection, mark = self.turn, self._connection, Mark(self._generation, self._number)
         self.turn = None
-        flights, applied = self._errands.flights, self._errands.applied
+        flights = self._errands.flights
         if self.flight is None:
             self._leave_flight()
         begun = Begun(
@@ -512,7 +521,7 @@ class Errand:
             self._way.route,
             self._decision,
             self.flight,
-            flights.overtakings != self._overtakings or applied.mark != mark,
+            flights.overtakings != self._overtakings,  # what orders have overtaken, the mark tells
             mark,
             self._arrived_at,
             self._started,
@@ -523,16 +532,24 @@ class Errand:
         if turn is None:
             handed.let_go()
         else:
-            connection.hand_over(turn, handed.handle, handed.let_go)
+            try:
+                connection.hand_over(turn, handed.handle, handed.let_go)
+            except Exception:
+                handed.let_go()
+                raise
 
-    def _broken(self) -> None:
-        """A fault of ours."""
+    def let_go(self) -> None:
+        """Of everything that it holds, after a fault of ours."""
         if not self._over:
             self._over = True
             self._way.straight.withdrawn(self._ticket)
+            self._origin.drop("a fault of ours")
         self.turn = None
         self._origin.desert(self)
         self._leave_flight()
+
+    def _broken(self) -> None:
+        self.let_go()
         self._errands.server.front_failed(self._connection)
 
 

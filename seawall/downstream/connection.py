@@ -820,8 +820,10 @@ class Connection(asyncio.Protocol):
         pour, turn.pour = turn.pour, None
         if pour is not None:
             pour.done(pour.body_bytes, pour.body_bytes == pour.length_bytes)
+        if turn.task is None:
+            self._turn = None  # no task will: and the two would hold each other, and the errand with them
         # A task that is ending this very turn is not to be cancelled by what its own last write brought about.
-        if turn.task is not None and turn.task is not asyncio.current_task(self._loop):
+        elif turn.task is not asyncio.current_task(self._loop):
             turn.task.cancel()
 
     # ---- endings --------------------------------------------------------------------------------------------

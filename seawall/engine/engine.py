@@ -249,12 +249,12 @@ class Engine:
         decision, head = begun.decision, request.head
         visit.outcome = Outcome.MISS if decision.storable else Outcome.PASS
         visit.fwd, visit.reason, visit.mark = decision.fwd, decision.reason, begun.mark
-        visit.origin_seconds = self._clock.monotonic() - visit.started
         trip = self._trip(
             visit, request, head, begun.key, begun.route, decision.fwd, decision=decision if decision.storable else None
         )
         flight, sent = begun.flight, begun.sent
         if flight is None:
+            visit.origin_seconds = self._clock.monotonic() - visit.started
             flight = self._alone.take_off(trip.key)
             flight.overtaken = begun.overtaken
             return Handover(

@@ -213,6 +213,10 @@ class Flights(Generic[T]):
             task.cancel()
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in tuple(self._flying):
+            if flight.launched:
+                # A task that is cancelled before its first step never takes that, nor what stands in its finally.
+                self._ended(flight, asyncio.CancelledError())
 
     async def _fly(self, flight: Flight[T], pilot: Pilot[T]) -> None:
         failure: BaseException = RuntimeError("the pilot returned without landing")
@@ -227,8 +231,10 @@ class Flights(Generic[T]):
                 # Past the landing nobody hears a failure from here: the pilot tells it through what it landed.
                 raise
         finally:
-            self._flying.discard(flight)
-            if self._table.get(flight.key) is flight:
-                del self._table[flight.key]
-            if not flight.landed:
-                flight._fail(failure)
+            self._ended(flight, failure)
+
+    def _ended(self, flight: Flight[T], failure: BaseException) -> None:
+        self._flying.discard(flight)
+        self.unlist(flight)
+        if not flight.landed:
+            flight._fail(failure)
