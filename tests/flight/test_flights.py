@@ -226,3 +226,119 @@ async def test_repr_tells_the_state() -> None:
     runway.may_land.set()
     await caller
     assert repr(flight) == "<Flight 'key' landed overtaken>"
+
+
+# --- flown by hand ---
+
+
+async def test_who_boards_a_flight_that_is_flown_by_hand_cannot_tell() -> None:
+    flights: Flights[object] = Flights()
+    flight = flights.enter("key", boarding=True)
+    runway = Runway()
+    boarded, led = flights.board("key", runway.pilot)
+    assert (boarded is flight, led, runway.flown) == (True, False, 0)
+    waiting = [asyncio.create_task(boarded.wait()) for _ in range(3)]
+    await settle_until(lambda: flight.waiting == 3)
+    assert not flight.launched
+    flight.land("cargo")
+    flights.leave(flight)
+    assert await asyncio.gather(*waiting) == ["cargo"] * 3
+    assert len(flights) == 0
+    after, led = flights.board("key", runway.pilot)
+    assert (after is flight, led) == (False, True)
+    await flights.close()
+
+
+async def test_a_flight_that_is_left_without_landing_fails_who_waits_for_it() -> None:
+    flights: Flights[object] = Flights()
+    flight = flights.enter("key", boarding=True)
+    waiting = asyncio.create_task(flight.wait())
+    await settle_until(lambda: flight.waiting == 1)
+    flights.leave(flight)
+    with pytest.raises(FlightFailed):
+        await waiting
+    assert flights.get("key") is None
+    flights.leave(flight)
+    assert len(flights) == 0
+
+
+async def test_leaving_an_overtaken_flight_leaves_the_next_one_alone() -> None:
+    flights: Flights[object] = Flights()
+    flight = flights.enter("key", boarding=True)
+    flights.overtake(lambda key: key == "key")
+    assert flight.overtaken
+    following = flights.enter("key", boarding=True)
+    flights.leave(flight)
+    assert flights.get("key") is following
+    assert len(flights) == 1
+    flights.leave(following)
+
+
+async def test_two_flights_for_a_key_are_never_open_to_others() -> None:
+    flights: Flights[object] = Flights()
+    flights.enter("key", boarding=True)
+    with pytest.raises(AssertionError):
+        flights.enter("key", boarding=True)
+    flights.enter("key")  # which nobody can board
+
+
+async def test_a_pilot_may_take_over_half_way() -> None:
+    flights: Flights[object] = Flights()
+    aborted: list[str] = []
+    flight = flights.enter("key", lambda: aborted.append("by hand"), boarding=True)
+    early = asyncio.create_task(flight.wait())
+    await settle_until(lambda: flight.waiting == 1)
+    runway = Runway()
+    flights.launch(flight, runway.pilot)
+    assert flight.launched
+    late, led = flights.board("key", runway.pilot)
+    assert (late is flight, led) == (True, False)
+    runway.may_land.set()
+    assert [await early, await late.wait(), runway.flown] == ["cargo", "cargo", 1]
+    await settle_until(lambda: len(flights) == 0)
+    await flights.close()
+    assert aborted == []
+
+
+async def test_closing_the_table_aborts_what_is_flown_by_hand_once() -> None:
+    flights: Flights[object] = Flights()
+    aborted: list[object] = []
+
+    def abort() -> None:
+        aborted.append(flight)
+        flights.leave(flight)
+
+    flight = flights.enter("key", abort, boarding=True)
+    left = flights.enter("left", lambda: aborted.append("left"))
+    flights.leave(left)
+    waiting = asyncio.create_task(flight.wait())
+    await settle_until(lambda: flight.waiting == 1)
+    await flights.close()
+    await flights.close()
+    with pytest.raises(FlightFailed):
+        await waiting
+    assert aborted == [flight]
+    assert len(flights) == 0
+
+
+async def test_an_abort_may_launch_and_the_close_ends_that_too() -> None:
+    flights: Flights[object] = Flights()
+    runway = Runway()
+    flight = flights.enter("key", lambda: flights.launch(flight, runway.pilot), boarding=True)
+    waiting = asyncio.create_task(flight.wait())
+    await settle_until(lambda: flight.waiting == 1)
+    await flights.close()
+    with pytest.raises(FlightFailed):
+        await waiting
+    assert (len(flights), flights.get("key")) == (0, None)
+
+
+async def test_a_pilot_that_is_cancelled_before_its_first_step_wakes_its_callers() -> None:
+    flights: Flights[object] = Flights()
+    runway = Runway()
+    flight, _ = flights.board("key", runway.pilot)
+    waiting = asyncio.create_task(flight.wait())
+    await flights.close()
+    with pytest.raises(FlightFailed):
+        await waiting
+    assert (runway.flown, len(flights), flights.get("key")) == (0, 0, None)
