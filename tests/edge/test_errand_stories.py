@@ -23,6 +23,7 @@ from seawall.flight.table import Flights
 from seawall.http.dates import format_date
 from seawall.policy.reasons import Reason
 from seawall.policy.rules import DEFAULT, Rules
+from seawall.purge.lease import Lease
 from seawall.purge.order import Order
 from seawall.purge.selection import Selection
 from seawall.upstream.address import Timeouts
@@ -30,7 +31,7 @@ from seawall.upstream.breaker import State as Fuse
 from seawall.upstream.connection import Connection as OriginConnection
 from tests.edge.rawtwins import Answer, End, Question, RawTwins, Road, raw_twins
 from tests.edge.test_errand_differential import NOT_SHARED, SHARED, answer
-from tests.edge.twins import DATE, Side, Wire, request
+from tests.edge.twins import DATE, NOW, Side, Wire, request
 
 STORABLE = answer(SHARED, "Surrogate-Key: t", 'ETag: "v1"')
 NEWER = answer(SHARED, "Surrogate-Key: t", 'ETag: "v2"', body=b"newer")
@@ -330,18 +331,23 @@ async def test_an_unsafe_request_elsewhere_costs_a_pass_its_place_in_the_store()
         assert await story(raw.both.plain, raw.plain) == 1
 
 
-async def test_what_was_stored_meanwhile_is_not_put_aside_unseen() -> None:
-    async def story(side: Side, road: Road) -> object:
-        wire = ask(side, request("/held"))
-        question = await road.origin.asked()
-        other = ask(side, request("/held", "Authorization: x", "Accept: y"))  # boards no flight of others
-        (await road.origin.asked()).say(answer("Cache-Control: public, max-age=600", body=b"other"))
-        (theirs,) = await served_one(side, other)
-        question.say(STORABLE)
-        return theirs, await served(side, road, [wire], b""), len(side.store)
-
+async def test_of_two_that_overlapped_neither_is_kept() -> None:
     async with stage() as raw:
-        await on_both(raw, story)
+        clock = raw.both.clock
+
+        async def story(side: Side, road: Road) -> object:
+            wire = ask(side, request("/held"))
+            question = await road.origin.asked()
+            clock.at += 1
+            other = ask(side, request("/held", "Authorization: x"))  # boards no flight of others
+            (await road.origin.asked()).say(answer("Cache-Control: public, max-age=600", body=b"other"))
+            theirs = await served_one(side, other)
+            assert len(side.store) == 1
+            clock.at += 1
+            question.say(STORABLE)
+            return theirs, await served(side, road, [wire], b""), len(side.store)
+
+        assert (await on_both(raw, story))[2] == 0
 
 
 async def served_one(side: Side, wire: Wire) -> list[bytes]:
@@ -500,6 +506,53 @@ async def test_what_an_origin_takes_its_time_for(comes: bytes, alone: bool, date
         await on_both(raw, story)
         slow = raw.both.hot.log.records[-2]
         assert (slow.seconds, slow.origin_seconds) == (1.5, 1.5)
+
+
+async def test_each_client_is_named_to_the_origin_by_its_own_address() -> None:
+    async def story(side: Side, road: Road) -> object:
+        asked = []
+        for peer in ("192.0.2.7", "2001:db8::7", "192.0.2.8", "192.0.2.7"):
+            for _ in range(2):
+                wire = side.connect(peer)
+                tell(wire, request("/held"))
+                question = await road.origin.asked()
+                question.say(LONE)
+                await served(side, road, [wire], b"")
+                asked.append(question.octets)
+        return asked, [record.client for record in side.log.records]
+
+    async with stage() as raw:
+        before = raw.fetched
+        asked, _ = await on_both(raw, story)
+        assert len(set(asked)) == 3
+        assert raw.fetched == before + 8
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["miss", "pass"])
+async def test_a_lease_that_is_lost_meanwhile_changes_nothing_for_what_is_fetched(alone: bool) -> None:
+    lease = Lease(10)
+
+    async def story(side: Side, road: Road) -> object:
+        lease.pinged(NOW)
+        lease.echoed(NOW, 10)
+        if alone:
+            await marked(side, road)
+        wire = ask(side, request("/held"))
+        question = await road.origin.asked()
+        lease.surrender()
+        late = ask(side, request("/held", "X: y"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        question.say(STORABLE)
+        got = await served(side, road, [wire, late], NEWER)
+        again = ask(side, request("/held"))
+        return got, await served(side, road, [again], NEWER), len(side.store)
+
+    async with stage(lease=lease) as raw:
+        await on_both(raw, story)
+        before = raw.fetched
+        await on_both(raw, lambda side, road: served(side, road, [ask(side, request("/held/x"))], LONE))
+        assert raw.fetched == before, "who trusts nothing answers nothing"
 
 
 # --- ends ---

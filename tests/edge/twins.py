@@ -130,8 +130,9 @@ class Forgetful(set[str]):
 class Wire(asyncio.Transport):
     """A transport whose other end is the test. Takes everything at once, unless `narrow` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "192.0.2.7") -> None:
         super().__init__()
+        self.peer = peer
         self.octets = b""
         self.writes = 0
         self.reading = True
@@ -164,7 +165,7 @@ class Wire(asyncio.Transport):
         return self.unsent
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return ("192.0.2.7", 1234) if name == "peername" else default
+        return (self.peer, 1234) if name == "peername" else default
 
     def is_closing(self) -> bool:
         return self.closed
@@ -214,8 +215,8 @@ class Side:
     quiet: Callable[[], bool] = lambda: True
     """Has its way to the origin come to rest?"""
 
-    def connect(self) -> Wire:
-        wire = Wire()
+    def connect(self, peer: str = "192.0.2.7") -> Wire:
+        wire = Wire(peer)
         wire.connection = Connection(self.server)
         wire.connection.connection_made(wire)
         return wire
