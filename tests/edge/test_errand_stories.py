@@ -350,6 +350,22 @@ async def test_of_two_that_overlapped_neither_is_kept() -> None:
         assert (await on_both(raw, story))[2] == 0
 
 
+async def test_what_is_stored_is_uncacheable_no_more() -> None:
+    async def story(side: Side, road: Road) -> object:
+        wire = ask(side, request("/held"))
+        question = await road.origin.asked()
+        other = ask(side, request("/held", "Range: bytes=0-1"))  # a flight of its own
+        (await road.origin.asked()).say(LONE)
+        await served_one(side, other)
+        assert len(side.engine._hit_for_miss) == 2, "/warm is the other"
+        question.say(STORABLE)
+        await served(side, road, [wire], b"")
+        return len(side.engine._hit_for_miss)
+
+    async with stage() as raw:
+        assert await on_both(raw, story) == 1
+
+
 async def served_one(side: Side, wire: Wire) -> list[bytes]:
     await until(lambda: state(wire) is not State.BUSY)
     return [wire.octets]
