@@ -203,6 +203,7 @@ async def test_what_is_taken_in_one_counts_as_what_is_read_to_its_end() -> None:
     for straight in (True, False):
         async with road_to(always()) as road:
             await road.warm()
+            road.member.health.failed(0.0)
             for number in range(3):
                 if straight:
                     asking = await Asking(road, takes=True).wait()
