@@ -65,8 +65,7 @@ bench-nodes: $(TEST)
 docs: $(RUN)
 	$(BIN)/python -m seawall.config.document
 
-conformance: $(TEST) $(NODE)
-	@$(BIN)/python -m pytest tests/conformance/test_both_ways.py
+conformance: $(RUN) $(NODE)
 	@$(BIN)/python -m tests.conformance.run $(ARGS)
 
 conformance-baseline: $(RUN) $(NODE)

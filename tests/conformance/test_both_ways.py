@@ -17,7 +17,7 @@ from seawall.http.message import RequestHead, ResponseHead
 from seawall.upstream.answer import Answer
 from tests.conformance.run import HERE, SUITE
 from tests.edge.twins import NOW, Twins, Way, Whole, request, twins
-from tests.needs import program
+from tests.needs import missing, program
 
 Step = dict[str, Any]
 
@@ -30,7 +30,7 @@ BEHIND = ((), ('If-None-Match: "abc"',), ("Cache-Control: no-cache",))
 @pytest.fixture(scope="module")
 def conversations() -> dict[str, list[Step]]:
     if not (SUITE / "tests" / "index.mjs").is_file():
-        pytest.skip("the suite is not installed: make conformance")
+        missing("needs the conformance suite, which `make conformance` installs")
     told = subprocess.run(
         [program("node"), str(HERE / "definitions.mjs"), str(SUITE)], check=True, capture_output=True, text=True
     )
