@@ -23,7 +23,7 @@ def program(*names: str) -> str:
     for name in names:
         if found := shutil.which(name):
             return found
-    missing(f"needs {' or '.join(names)}, which is not installed here")
+    return missing(f"needs {' or '.join(names)}, which is not installed here")
 
 
 def missing(why: str) -> NoReturn:
