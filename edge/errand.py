@@ -17,6 +17,8 @@ Figures beside the code: CPython 3.11, uvloop. Through the engine's two tasks a 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from functools import partial
 from typing import Final
 
 from edge.heardlines import Lines
@@ -58,6 +60,9 @@ JOIN_BYTES = 4 * 1024
 MOST_FORWARDED = 4096
 _MOST_WAYS = 1024
 _MOST_FORBIDDEN = 1024
+
+# What is told of a reply: status, outcome, reason, seconds of freshness, and when the answer was here (monotonic).
+_Told = tuple[int, Outcome, Reason | None, float | None, float]
 
 _MISS: Final = Outcome.MISS
 _PASS: Final = Outcome.PASS
@@ -104,7 +109,6 @@ class Errands:
         "_ways",
         "answered",
         "applied",
-        "clock",
         "counters",
         "fetching",
         "filling",
@@ -114,6 +118,7 @@ class Errands:
         "log",
         "monotonic",
         "node",
+        "offset",
         "replies",
         "searches",
         "server",
@@ -124,8 +129,8 @@ class Errands:
         self.server = server
         self.replies = replies
         self.node = grounds.node
-        self.clock = grounds.clock
         self.monotonic = grounds.clock.monotonic
+        self.offset = grounds.clock.offset
         self.applied = grounds.standing.applied
         self.searches = grounds.searches
         self.counters = grounds.tally.counters
@@ -377,7 +382,8 @@ class Errand:
             return False
         if errands.holds(self._key):
             return False
-        now, rules, decision = errands.clock.now(), self._way.rules, self._decision
+        landed = errands.monotonic()
+        now, rules, decision = landed + errands.offset, self._way.rules, self._decision
         settled: Settlement | None = None
         fields = EMPTY
         if rules.cache:  # else nothing is ever stored, and nobody asks
@@ -399,7 +405,7 @@ class Errand:
             self._keep(flight, entry, fields, body)
             if turn is not None:
                 head = errands.replies.stored(entry, decision.fwd, decision.reason, now, length)
-                self._reply(turn, head, body, status, _MISS, decision.reason, entry.fresh_until - now)
+                self._reply(turn, head, body, (status, _MISS, decision.reason, entry.fresh_until - now, landed))
             return True
         if (settled is not None and not isinstance(settled, PassOn)) or turn is None:
             return False
@@ -417,7 +423,7 @@ class Errand:
         elif reason is None and settled is not None:
             reason = settled.reason
         shown.append(errands.replies.passed(outcome, decision.fwd, status, reason) % length)
-        self._reply(turn, b"".join(shown), body, status, outcome, reason, None)
+        self._reply(turn, b"".join(shown), body, (status, outcome, reason, None, landed))
         return True
 
     def _keep(self, flight: Flight[Landing], entry: Entry, fields: Headers, body: bytes) -> None:
@@ -440,42 +446,32 @@ class Errand:
         if errands.searches.said or "no-vary-search" in fields:
             errands.searches.learn(self.head, key, entry)
 
-    def _reply(
-        self,
-        turn: Turn,
-        head: bytes,
-        body: bytes,
-        status: int,
-        outcome: Outcome,
-        reason: Reason | None,
-        ttl: float | None,
-    ) -> None:
+    def _reply(self, turn: Turn, head: bytes, body: bytes, told: _Told) -> None:
         self.turn = None
         errands, connection = self._errands, self._connection
         errands.answered += 1
         length = len(body)
         if length <= JOIN_BYTES:
-            connection.send(head + body)
+            send = connection.send
+            send(head + body)
         else:
             connection.send_all([head, body])
-        landed = errands.monotonic()
-        told = status, outcome, reason, ttl, landed - self._started
         if connection.full:
-            connection.await_taken(turn, length, lambda body_bytes, complete: self._tell(told, body_bytes, complete))
+            connection.await_taken(turn, length, partial(self._tell, told))
         else:
             self._tell(told, length, True)
             connection.replied(turn)
 
-    def _tell(
-        self, told: tuple[int, Outcome, Reason | None, float | None, float], body_bytes: int, complete: bool
-    ) -> None:
+    def _tell(self, told: _Told, body_bytes: int, complete: bool) -> None:
         """As Tally.visited."""
         errands = self._errands
-        status, outcome, reason, ttl, origin_seconds = told
+        status, outcome, reason, ttl, landed = told
         seconds = errands.monotonic() - self._started
         counters = errands.counters
         counters.requests[outcome] += 1
-        counters.request_seconds.observe(seconds)
+        histogram = counters.request_seconds  # as its observe(): 0.2 us a call
+        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        histogram.sum += seconds
         counters.sent_bytes += body_bytes
         if not complete:
             counters.aborted += 1
@@ -483,7 +479,7 @@ class Errand:
             asked, fields = self.head, self.head.headers
             errands.log.write(
                 (self._arrived_at, self._connection.peer, "GET", asked.scheme, asked.authority, asked.target, 1, status,
-                 body_bytes, seconds, outcome, reason or "", self._decision.fwd, ttl, origin_seconds,
+                 body_bytes, seconds, outcome, reason or "", self._decision.fwd, ttl, landed - self._started,
                  fields.get("referer", ""), fields.get("user-agent", ""))
             )  # fmt: skip
 

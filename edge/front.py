@@ -41,6 +41,7 @@ from seawall.policy.reasons import Outcome
 from seawall.policy.rules import Rules
 from seawall.store.shards import TOP
 from seawall.store.stored import Overtaken, Stored
+from seawall.telemetry.metrics import REQUEST_BOUNDS
 
 # A body up to here is copied behind its head and is one piece with it; a longer one goes beside it, by reference. One
 # write() and one writelines() of two pieces cost the same at 4 KiB; at 64 KiB it is 14 us for 12.
@@ -63,6 +64,7 @@ _MOST_WAYS = 1024
 _UNUSUAL_STATUS = frozenset({204, 206, 304})
 
 _HIT: Final = Outcome.HIT
+_FIRST_BOUND = REQUEST_BOUNDS[0]
 
 
 class Way:
@@ -209,7 +211,8 @@ class Front:
             return self._several(octets, connection, started, now)
         key = asked.prefix + line[4:].decode("latin-1")
         item = self._dicts[hash(key) >> TOP].get(key)
-        if not isinstance(item, Stored) or self._said:
+        # type() and not isinstance(): both classes are final here, and each look is 0.02 us less.
+        if type(item) is not Stored or self._said:
             if item is None and self._errands is not None and not self._said:
                 return size if self._errands.begin(asked, line[4:], key, connection, started, now) else 0
             return self._several(octets, connection, started, now)
@@ -221,7 +224,7 @@ class Front:
             return 0
         mark = item.hot
         length, unchanged, noted = len(body), False, True
-        if isinstance(mark, Way) and key not in self._recent and not asked.conditional:
+        if type(mark) is Way and key not in self._recent and not asked.conditional:
             # Nothing is ready and nothing is kept: what _look, _renew and Replies.get do, in half the time.
             way, noted, entry = mark, self._noting, item.entry
             born_at, fresh_until, shown_bytes = unpack_span(entry.instants, SPAN_AT)
@@ -242,7 +245,7 @@ class Front:
                 shown: bytes = entry.fields[:shown_bytes]  # type: ignore[assignment, index]  # _rules_for has seen to it
                 head = b"".join((kind.line or b"", shown, rest))
         else:
-            if isinstance(mark, Hot):
+            if type(mark) is Hot:
                 hot = mark
                 if now >= hot.until and not self._renew(item, hot, now):
                     return 0
@@ -292,7 +295,8 @@ class Front:
         counters.requests[_HIT] += 1
         counters.sent_bytes += length
         histogram = counters.request_seconds
-        histogram.counts[bisect_left(histogram.bounds, seconds)] += 1
+        # Nearly every hit is below the first bound: 0.1 us less than to search for the place of each.
+        histogram.counts[0 if seconds <= _FIRST_BOUND else bisect_left(histogram.bounds, seconds)] += 1
         histogram.sum += seconds
         return size
 

@@ -21,8 +21,8 @@ from seawall.upstream.connection import MAX_FIELDS
 
 # Longer lines are cookies and policies, made for one response or read in 3 us all the same.
 MOST_LINE_BYTES = 512
-# Of one generation; there are two, as in hotheads.py. 2 MiB at the most.
-MOST_LINES = 4096
+# Of one generation; there are two, as in hotheads.py. 2 MB of lines as they are, 7 if all are as long as they may be.
+MOST_LINES = 2048
 
 # Interim, or without a body of their own, or a part: rare enough to be read by those who know how.
 _UNUSUAL_STATUS = frozenset({204, 206, 304})

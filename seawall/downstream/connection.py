@@ -119,6 +119,7 @@ class Connection(asyncio.Protocol):
         "_draining",
         "_eof",
         "_front",
+        "_idle_seconds",
         "_inbox",
         "_limits",
         "_line_checked",
@@ -147,6 +148,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, server: Server) -> None:
         self._server = server
         self._limits: Limits = server.limits
+        self._idle_seconds = server.limits.idle_timeout
         self._loop = asyncio.get_running_loop()
         self._state = State.IDLE
         self._turn: Turn | None = None
@@ -210,7 +212,7 @@ class Connection(asyncio.Protocol):
                     if self._state is _IDLE:
                         # What _arm does, without a look at a timer that is early enough: 0.2 us for 0.5.
                         if self._wait is _WAIT_IDLE and self._timer is not None:
-                            self._deadline = self._loop.time() + self._limits.idle_timeout
+                            self._deadline = self._loop.time() + self._idle_seconds
                         else:
                             self._arm(_WAIT_IDLE, self._limits.idle_timeout)
                     if taken == len(data):
@@ -410,7 +412,7 @@ class Connection(asyncio.Protocol):
         self._state = _IDLE
         if self._timer is not None:
             self._wait = _WAIT_IDLE
-            self._deadline = deadline = self._loop.time() + self._limits.idle_timeout
+            self._deadline = deadline = self._loop.time() + self._idle_seconds
             if self._timer.when() <= deadline:
                 return
         self._arm(_WAIT_IDLE, self._limits.idle_timeout)

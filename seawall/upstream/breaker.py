@@ -63,14 +63,14 @@ DEFAULT = Fuse()
 class Breaker:
     """One address. Owned by the group that asks it."""
 
-    __slots__ = ("_failures", "_openings", "_trial_until", "_until", "fuse", "opened", "state", "why")
+    __slots__ = ("_openings", "_trial_until", "_until", "failures", "fuse", "opened", "state", "why")
 
     def __init__(self, fuse: Fuse = DEFAULT) -> None:
         self.fuse = fuse
         self.state = State.CLOSED
         self.why: Reason | None = None  # the last failure to reach it
         self.opened = 0  # times, ever; also the number on tickets
-        self._failures = 0
+        self.failures = 0  # to reach it, in a row
         self._openings = 0  # since it was last closed
         self._until = 0.0
         self._trial_until = float("-inf")
@@ -107,7 +107,7 @@ class Breaker:
         if ticket != self.opened:
             return
         self.state = State.CLOSED
-        self._failures = 0
+        self.failures = 0
         self._openings = 0
         self._trial_until = float("-inf")
 
@@ -119,8 +119,8 @@ class Breaker:
         if ticket != self.opened:
             return False
         self.why = why
-        self._failures += 1
-        if self._failures < self.fuse.after:  # once open, only reached() brings it below that again
+        self.failures += 1
+        if self.failures < self.fuse.after:  # once open, only reached() brings it below that again
             return False
         lasts = min(self.fuse.open_for * 2.0**self._openings, self.fuse.open_most)
         self.state = State.OPEN
@@ -136,4 +136,4 @@ class Breaker:
             self._trial_until = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<Breaker {self.state}, {self._failures} failures in a row, opened {self.opened} times>"
+        return f"<Breaker {self.state}, {self.failures} failures in a row, opened {self.opened} times>"

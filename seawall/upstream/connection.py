@@ -263,10 +263,11 @@ class Connection(asyncio.Protocol):
         """The taker has the whole answer, and its connection persists; `hint` is its Keep-Alive."""
         self._waiter = self._interim = None
         self.state = _IDLE
-        self.keep_alive = ours = self._timeouts.keep_alive
+        seconds = self._timeouts.keep_alive
         if hint is not None:
-            self.keep_alive = _hinted(hint, ours)
-        self._arm(self.keep_alive)
+            seconds = _hinted(hint, seconds)
+        self.keep_alive = seconds
+        self._arm(seconds)
         self._owner.released(self)
 
     def desert(self, taker: Taker) -> None:

@@ -19,6 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+NEVER = float("-inf")
+
 
 class Unfit(StrEnum):
     """Why an address is not asked while there are others."""
@@ -47,14 +49,14 @@ DEFAULT = Thresholds()
 class Health:
     """One address as its witnesses see it. Owned by the group that asks it."""
 
-    __slots__ = ("_contrary", "_ejected_until", "_ejections", "_failed_at", "_failures", "down", "thresholds")
+    __slots__ = ("_contrary", "_ejected_until", "_ejections", "_failures", "down", "failed_at", "thresholds")
 
     def __init__(self, thresholds: Thresholds = DEFAULT) -> None:
         self.thresholds = thresholds
         self.down = False  # by probes
         self._contrary = 0  # probes in a row that contradict `down`
         self._failures = 0  # of requests, in a row
-        self._failed_at = float("-inf")  # the last request, if it failed
+        self.failed_at = NEVER  # the last request, if it failed
         self._ejections = 0
         self._ejected_until = float("-inf")
 
@@ -72,7 +74,7 @@ class Health:
 
     def failed_lately(self, now: float) -> bool:
         """The last request failed, and that was not long ago: news about it would be old news."""
-        return now < self._failed_at + self.thresholds.ejection
+        return now < self.failed_at + self.thresholds.ejection
 
     # --- what the witnesses say ---
 
@@ -91,7 +93,7 @@ class Health:
     def succeeded(self) -> None:
         """A request was answered."""
         self._failures = 0
-        self._failed_at = float("-inf")
+        self.failed_at = NEVER
 
     def failed(self, now: float, *, may_eject: bool = True, jitter: float = 0.0) -> bool:
         """A request failed; True where that ejects the address.
@@ -99,7 +101,7 @@ class Health:
         `may_eject`: there are others enough. `jitter` in [0, 1) lengthens the time by up to a tenth, so that
         what was ejected together does not come back together.
         """
-        self._failed_at = now
+        self.failed_at = now
         if self.ejected(now):
             return False  # it was under way before: one outage, one ejection
         self._failures += 1

@@ -14,6 +14,7 @@ from seawall.upstream.breaker import State, Ticket
 from seawall.upstream.connection import Connection
 from seawall.upstream.gate import Gate, until_whole
 from seawall.upstream.group import Group
+from seawall.upstream.health import NEVER
 from seawall.upstream.pool import Pool, may_retry
 
 _CLOSED = State.CLOSED
@@ -58,8 +59,11 @@ class Straight:
 
     def taken(self, ticket: Ticket) -> None:
         """The answer is whole."""
-        self._breaker.reached(ticket)
-        self._health.succeeded()
+        # Where nothing has failed there is nothing to be forgotten: two calls of 0.1 us less.
+        if self._breaker.failures:
+            self._breaker.reached(ticket)
+        if self._health.failed_at > NEVER:
+            self._health.succeeded()
         self._gate.step_out()
 
     def answered(self, ticket: Ticket, answer: Answer) -> Answer:

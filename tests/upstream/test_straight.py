@@ -97,7 +97,7 @@ class Road:
             "pool": (pool.in_use, pool.idle, pool.opened, pool.reused, pool.retried, pool.idle_closed, pool.intrusions),
             "failures": (dict(pool.failures), dict(member.failures)),
             "group": (group.failed_over, group.fell_back, group.refused, member.asked),
-            "health": (repr(member.health), member.health._failed_at, repr(member.breaker)),
+            "health": (repr(member.health), member.health.failed_at, repr(member.breaker)),
         }
 
     async def long(self) -> Answer | Reason:
