@@ -142,7 +142,7 @@ class Errands:
         """By fields of the request, status and cache directives: 0.3 us where settle() and its head take 6."""
         self._forwarded: dict[tuple[Asked, str, bool], bytes] = {}
         self._ways: dict[int, tuple[Route, Way | None]] = {}
-        self._way = None if fetching.only is None else _way_of(fetching.only)
+        self._way = None if grounds.only is None else _way_of(grounds.only)
         """That of every request."""
         self._dicts = grounds.memory.buckets.dicts
         self._route = fetching.route

@@ -40,7 +40,7 @@ from seawall.policy.present import changed_at
 from seawall.policy.reasons import Outcome
 from seawall.policy.rules import Rules
 from seawall.store.shards import TOP
-from seawall.store.stored import Overtaken, Stored
+from seawall.store.stored import Stored
 from seawall.telemetry.metrics import REQUEST_BOUNDS
 
 # A body up to here is copied behind its head and is one piece with it; a longer one goes beside it, by reference. One
@@ -140,8 +140,8 @@ class Front:
 
     __slots__ = (
         "_boottime", "_counters", "_dicts", "_errands", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note",
-        "_noting", "_offset", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules", "_said", "_scheme",
-        "_touch", "_uses", "_ways", "_young", "answered",
+        "_noting", "_offset", "_only", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules", "_said",
+        "_scheme", "_touch", "_uses", "_ways", "_young", "answered",
     )  # fmt: skip
 
     def __init__(self, grounds: Grounds, server: Server) -> None:
@@ -158,6 +158,7 @@ class Front:
         self._lease = standing.lease if standing.now is not None else None
         self._boottime = standing.now or self._monotonic
         self._rules = grounds.rules
+        self._only = None if grounds.only is None else grounds.only.rules
         self._dicts = grounds.memory.buckets.dicts
         self._touch = grounds.memory.order.touch
         self._said = grounds.searches.said
@@ -223,6 +224,8 @@ class Front:
         if varied and not asked.compared.get(varied) and not self._memo.matches(asked, block, varied):
             return 0
         mark = item.hot
+        if mark is None:
+            mark = self._mark(item, asked, key)
         length, unchanged, noted = len(body), False, True
         if type(mark) is Way and key not in self._recent and not asked.conditional:
             # Nothing is ready and nothing is kept: what _look, _renew and Replies.get do, in half the time.
@@ -444,14 +447,9 @@ class Front:
 
     def _look(self, item: Stored, asked: Asked, key: str, now: float) -> Hot | None:
         """The heads of an object that has none ready: one hit's, unless it was hit a moment ago too."""
-        way = item.hot
+        way = self._mark(item, asked, key) if item.hot is None else item.hot
         if not isinstance(way, Way):
-            if isinstance(way, Overtaken):
-                return None
-            way = None if way is _NEVER else self._way_of(item, asked, key)
-            item.hot = way or _NEVER
-            if way is None:
-                return None
+            return None  # never a plain hit, or Overtaken
         hot = Hot(way, key)
         if not self._renew(item, hot, now):
             return None
@@ -482,6 +480,11 @@ class Front:
             if item.hot is hot:
                 item.hot = hot.way
 
+    def _mark(self, item: Stored, asked: Asked, key: str) -> Way | object:
+        """For an object that nobody has looked at yet: what it says to hits on it, or _NEVER."""
+        mark = item.hot = self._way_of(item, asked, key) or _NEVER
+        return mark
+
     def _way_of(self, item: Stored, asked: Asked, key: str) -> Way | None:
         rules = self._rules_for(item, asked, key)
         if rules is None:
@@ -504,12 +507,20 @@ class Front:
         if "\n" in key:
             return None
         target = key[len(asked.prefix) :]
-        rules = self._rules(RequestHead("GET", self._scheme, asked.authority, target))
-        if rules is None or rules is not self._rules(RequestHead("HEAD", self._scheme, asked.authority, target)):
-            return None
+        rules = self._only
+        if rules is None:
+            rules = self._rules_of(asked, target)
+            if rules is None:
+                return None
         if not rules.cache or rules.key.headers or rules.key.cookies or keyed_target(target, rules.key) != target:
             return None
         return rules
+
+    def _rules_of(self, asked: Asked, target: str) -> Rules | None:
+        """Those of the routes, where GET and HEAD have the same."""
+        rules = self._rules(RequestHead("GET", self._scheme, asked.authority, target))
+        same = rules is self._rules(RequestHead("HEAD", self._scheme, asked.authority, target))
+        return rules if same else None
 
     # --- what is said ---
 

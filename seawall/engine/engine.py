@@ -183,6 +183,7 @@ class Engine:
             node=self._node,
             clock=self._clock,
             rules=rules,
+            only=self._route.route if isinstance(self._route, Everywhere) else None,
             memory=self._store.memory,
             standing=self._standing,
             searches=self._searches,
@@ -194,7 +195,6 @@ class Engine:
             if self._store.deep or self._leases
             else Fetching(
                 route=self._route,
-                only=self._route.route if isinstance(self._route, Everywhere) else None,
                 store=self._store,
                 flights=self._flights,
                 hit_for_miss=self._hit_for_miss,

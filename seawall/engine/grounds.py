@@ -31,10 +31,9 @@ from seawall.store.memory import MemoryStore
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """What a miss and a pass need beside. `only`: the route, where there is one for all requests."""
+    """What a miss and a pass need beside."""
 
     route: Callable[[RequestHead], Route | None]
-    only: Route | None
     store: Levels
     flights: Flights[Landing]
     hit_for_miss: HitForMiss
@@ -44,11 +43,15 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
-    """`rules` as the route that takes a request has them, None where none does: of method, authority, target only."""
+    """`rules` as the route that takes a request has them, None where none does: of method, authority, target only.
+
+    `only`: the route, where there is one for all requests.
+    """
 
     node: str
     clock: Clock
     rules: Callable[[RequestHead], Rules | None]
+    only: Route | None
     memory: MemoryStore
     standing: Standing
     searches: Searches
