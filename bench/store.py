@@ -4,7 +4,8 @@
 
     memory    so many objects of 1 KiB put and then got at random, on one thread, the loop turning every 100; then a
               hundredth of them purged by a tag, and another made stale
-    disk      so many put through memory into the disk (write-behind), then promoted at random by 16 readers
+    disk      so many put through memory into the disk (write-behind), the loop turning every 100, then promoted at
+              random by 16 readers
     restart   a node over that directory: from its start to /readyz, then how many of 2,000 random URLs are hits
     redis     10,000 put and promoted, where there is a redis-server on this machine
 
@@ -189,6 +190,7 @@ async def of_level(level: Level, count: int, name: str, stamp: Callable[[], Stam
                 item = made(number, shared, now)
                 with timed(figures.put):
                     levels.put(item)
+            await asyncio.sleep(0)
             # As fast as the level takes it: the queue is bounded, and nothing is to be lost here.
             while levels.held()[1].waiting > 10 * AT_A_TIME:  # noqa: ASYNC110 (nothing else is to be waited for)
                 await asyncio.sleep(TICK_SECONDS)
