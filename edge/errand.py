@@ -11,8 +11,8 @@ left, an order that came between.
 
 Its law is the front's: it may say and store only what the engine would have. It asks the same doors of policy.
 
-Figures beside the code: CPython 3.11, uvloop. With the kernel's part, on one busy machine, a miss took 190 us of CPU and
-a pass 165 through the engine's two tasks; they take 55 and 31 here. Without it: bench/path.py.
+Figures beside the code: CPython 3.11, uvloop. With the kernel's part, on one busy machine, a miss took 190 us of CPU
+and a pass 165 through the engine's two tasks; they take 55 and 31 here. Without it: bench/path.py.
 """
 
 from __future__ import annotations

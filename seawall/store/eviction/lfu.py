@@ -56,7 +56,7 @@ class LFU:
         self._lowest = 0  # no rank is below it
 
     def touch(self, name: Hashable) -> None:
-        """Perhaps one up, and behind its equals. FIGURE ns (bench/eviction.py)."""
+        """Perhaps one up, and behind its equals."""
         place = self._places.dicts[hash(name) >> TOP].get(name)
         if place is None:
             return

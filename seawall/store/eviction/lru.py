@@ -24,7 +24,7 @@ class LRU:
         return self._order.bytes
 
     def touch(self, name: Hashable) -> None:
-        """To the warm end. FIGURE ns (bench/eviction.py)."""
+        """To the warm end."""
         place = self._dicts[hash(name) >> TOP].get(name)
         if place is not None:
             self._order.renew(place)

@@ -55,7 +55,7 @@ class S3FIFO:
         return self._small.bytes + self._main.bytes
 
     def touch(self, name: Hashable) -> None:
-        """One use more, up to three; its place stays. FIGURE ns (bench/eviction.py)."""
+        """One use more, up to three; its place stays."""
         records = self._records[hash(name) >> TOP]
         record = records.get(name)
         if record is not None and record & USES != USES:

@@ -50,7 +50,7 @@ class TinyLFU:
         return self._window.bytes + self._probation.bytes + self._protected.bytes
 
     def touch(self, name: Hashable) -> None:
-        """To the warm end, from probation to protection, and counted. FIGURE ns (bench/eviction.py)."""
+        """To the warm end, from probation to protection, and counted."""
         place = self._places.dicts[hash(name) >> TOP].get(name)
         if place is None:
             return

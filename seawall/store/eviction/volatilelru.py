@@ -27,7 +27,7 @@ class VolatileLRU:
         return self._order.bytes + self._lasting.bytes
 
     def touch(self, name: Hashable) -> None:
-        """To the warm end. FIGURE ns (bench/eviction.py)."""
+        """To the warm end."""
         place = self._places.dicts[hash(name) >> TOP].get(name)
         if place is not None:
             place.chain.renew(place)
