@@ -3,9 +3,10 @@
     octets -> request line and block of fields -> key -> stored response -> head and body out
 
 No task, no Request, no map of fields, and a head is made once for the second that it is right in. Its law: it may say
-only what the engine would have said. So it knows one answer, the plain hit, and whatever is the least unusual about
-connection, request, route or stored response is left to the engine, by answering nothing. That the law is kept is not
-argued here but tried: tests/edge/test_front_differential.py sends everything through both.
+only what the engine would have said. So it knows one answer, the plain hit; where nothing is stored an errand may fetch
+it (errand.py); and whatever is the least unusual about connection, request, route or stored response is left to the
+engine, by answering nothing. That the law is kept is not argued here but tried: tests/edge/test_front_differential.py
+sends everything through both.
 
 Owns a memo of blocks (hotheads.py) and the heads that it has made. It reads the store, and changes in it what a hit
 changes: the order of eviction.

@@ -28,9 +28,9 @@ async def kept(plan: Plan, directory: Path) -> Outcome:
     assert len(history.reads) >= plan.reads
     assert SHIELD in {fault.node for fault in history.faults}
     assert PurgeState.COMPLETE in {purge.state for purge in history.purges}
-    assert outcome.reach.bound > 1000
+    assert outcome.reach.bound > 2000
     assert outcome.reach.superseded > 100
-    assert outcome.reach.calm > 500
+    assert outcome.reach.calm > 1000
     return outcome
 
 
