@@ -41,7 +41,7 @@ from seawall.policy.present import changed_at
 from seawall.policy.reasons import Outcome
 from seawall.policy.rules import Rules
 from seawall.store.shards import TOP
-from seawall.store.stored import Stored
+from seawall.store.stored import MOST_USES, Stored
 from seawall.telemetry.metrics import REQUEST_BOUNDS
 
 # A body up to here is copied behind its head and is one piece with it; a longer one goes beside it, by reference. One
@@ -161,7 +161,7 @@ class Front:
         self._rules = grounds.rules
         self._only = None if grounds.only is None else grounds.only.rules
         self._dicts = grounds.memory.buckets.dicts
-        self._touch = grounds.memory.order.touch
+        self._touch = grounds.memory.touching
         self._said = grounds.searches.said
         self._uses = grounds.uses
         self._note = None if grounds.popularity is None else grounds.popularity.note
@@ -221,7 +221,7 @@ class Front:
         body = item.held
         if not isinstance(body, bytes) or len(body) > WRITE_BYTES:
             return self._several(octets, connection, started, now)
-        varied = item.entry.varied
+        varied = item.varied
         if varied and not asked.compared.get(varied) and not self._memo.matches(asked, block, varied):
             return 0
         mark = item.hot
@@ -230,23 +230,28 @@ class Front:
         length, unchanged, noted = len(body), False, True
         if type(mark) is Way and key not in self._recent and not asked.conditional:
             # Nothing is ready and nothing is kept: what _look, _renew and Replies.get do, in half the time.
-            way, noted, entry = mark, self._noting, item.entry
-            born_at, fresh_until, shown_bytes = unpack_span(entry.instants, SPAN_AT)
-            if now >= fresh_until or now >= item.look_again_at or (way.beta and now >= early_from(entry, way.beta)):
+            # Without a look at the entry: where objects are asked for at random, it is in no cache.
+            way, noted = mark, self._noting
+            born_at, fresh_until, shown_bytes = unpack_span(item.instants, SPAN_AT)
+            if (
+                now >= fresh_until
+                or now >= item.look_again_at
+                or (way.beta and now >= early_from(item.entry, way.beta))
+            ):
                 return 0
             recent = self._recent
             if len(recent) < RECENT:
                 recent.add(key)
             else:
                 self._crowd(key, now)
-            age, kind = now - born_at, entry.kind
+            age, kind = now - born_at, item.kind
             whole = 0 if age < 0 else int(age) if age < _MOST_AGE else MAX_DELTA_SECONDS
             ttl = int((fresh_until - now) // 1)
             if kind.traced:
-                head = self._replies.get(entry, whole, ttl, shown_bytes, length)
+                head = self._replies.get(item.entry, whole, ttl, shown_bytes, length)
             else:
                 rest = self._rest % (whole, ttl, length)
-                shown: bytes = entry.fields[:shown_bytes]  # type: ignore[assignment, index]  # _rules_for has seen to it
+                shown: bytes = item.fields[:shown_bytes]  # type: ignore[assignment, index]  # _rules_for has seen to it
                 head = b"".join((kind.line or b"", shown, rest))
         else:
             if type(mark) is Hot:
@@ -280,8 +285,12 @@ class Front:
         else:
             send_all = connection.send_all
             send_all([head, body])
+        # As MemoryStore.touch does. 0.5 us less among a million, where what the order of eviction has is far away.
+        if item.uses < MOST_USES:
+            item.uses += 1
         touch, note = self._touch, self._note
-        touch(item.name)
+        if touch is not None:
+            touch(item.name)
         if way.counted:
             self._uses.ask(key, now)
         if noted and note is not None:
@@ -366,7 +375,10 @@ class Front:
                 reply = hot.head or self._make_head(item, hot)
             if reply:
                 out.append(reply)
-            self._touch(item.name)
+            if item.uses < MOST_USES:
+                item.uses += 1
+            if self._touch is not None:
+                self._touch(item.name)
             if self._note is not None and hot.noted:
                 self._note(key)
             if hot.way.counted:

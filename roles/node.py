@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import uvloop
 
 from roles.adminport import OpenAdmin, Who, host_names, open_admin, open_metrics, who_may_ask
-from roles.collector import tame
+from roles.collector import rounds, tame
 from roles.levels import levels_of, most_in_memory, open_lower
 from roles.news import News
 from roles.post import Post
@@ -114,6 +114,7 @@ class CachingNode:
             levels, memory, lower.levels, standing, clock.now, lower.disk if settings.workers > 1 else None
         )
         async with AsyncExitStack() as parts:
+            parts.enter_context(rounds())
             parts.push_async_callback(store.close, FLUSH_SECONDS)
             log = self._open_log()
             if log is not None:

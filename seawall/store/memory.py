@@ -18,10 +18,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from seawall.policy.entry import Entry
 from seawall.store.eviction import words
-from seawall.store.eviction.protocol import Eviction
 from seawall.store.groups import Groups
 from seawall.store.shards import TOP, Shards
-from seawall.store.stored import Overtaken, Stored, key_of, stored
+from seawall.store.stored import MOST_USES, Overtaken, Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
 
@@ -39,7 +38,7 @@ class MemoryStore:
         # URL to the keys that say more than the URL. Most routes have none, and then this is empty.
         self._extended: Groups[str] = Groups()
         self._eviction = eviction
-        self._order = words.build(eviction, budget_bytes)
+        self._order = words.build(eviction, budget_bytes, more_uses=self._more_uses)
         self.tags = TagIndex()
         # Whom orders have met and who may still be where they were. Some of them have left since.
         self._overtaken: list[Stored] = []
@@ -54,9 +53,10 @@ class MemoryStore:
         return found if isinstance(found, tuple) else (found,)
 
     @property
-    def order(self) -> Eviction:
-        """Who leaves next. To be told of uses by who has looked into the buckets; not to be kept over a close()."""
-        return self._order
+    def touching(self) -> Callable[[str], None] | None:
+        """For who has looked into the buckets and counts uses in the object (Stored.uses): what is to be told of each
+        by name as well. None: nothing. Not to be kept over a close()."""
+        return None if self._eviction in words.ASKING else self._order.touch
 
     @property
     def buckets(self) -> Shards[str, Stored | tuple[Stored, ...]]:
@@ -66,7 +66,10 @@ class MemoryStore:
 
     def touch(self, item: Stored) -> None:
         """It was served."""
-        self._order.touch(item.name)
+        if self._eviction not in words.ASKING:
+            self._order.touch(item.name)
+        elif item.uses < MOST_USES:
+            item.uses += 1
 
     def put(self, item: Stored) -> bool:
         """Takes it in, in place of what it supersedes.
@@ -77,7 +80,7 @@ class MemoryStore:
         if not self._take_in(item):
             return False
         if known:  # asked for again, after it had become stale
-            self._order.touch(item.name)
+            self.touch(item)
         return True
 
     def refresh(self, old: Stored, entry: Entry) -> Stored | None:
@@ -196,7 +199,7 @@ class MemoryStore:
         """Everything is let go."""
         self._buckets.clear()
         self._extended.clear()
-        self._order = words.build(self._eviction, self._order.budget_bytes)
+        self._order = words.build(self._eviction, self._order.budget_bytes, more_uses=self._more_uses)
         self.tags = TagIndex()
         self._overtaken = []
 
@@ -257,6 +260,8 @@ class MemoryStore:
             if supersedes(entry, old.entry):
                 if old.name != item.name:
                     self._order.forget(old.name)
+                elif old is not item:
+                    item.uses = old.uses
                 self._unfile(old)
         self._file(item)
         return True
@@ -272,6 +277,14 @@ class MemoryStore:
         if isinstance(found, Stored) and found.name == name:
             return found
         return next(item for item in self._found(key_of(name)) if item.name == name)
+
+    def _more_uses(self, name: Hashable) -> int:
+        """For the order of eviction, which has counted them from now on."""
+        item = self._named(name)
+        uses = item.uses
+        if uses:
+            item.uses = 0
+        return uses
 
     def _found(self, key: str) -> tuple[Stored, ...]:
         """All that stands under the key, also what is Overtaken."""

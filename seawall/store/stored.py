@@ -11,8 +11,12 @@ from seawall.policy.entry import Entry
 
 # What an object costs above the octets of its body and head, its key and its tags: the entry, its place in the
 # bucket, the eviction order and the indexes. Measured with tracemalloc over 100,000 objects of one variant and two
-# tags, one of them its own (tests/store/test_memory_accounting.py holds it to that measure): 905 above body and head.
+# tags, one of them its own (tests/store/test_memory_accounting.py holds it to that measure): 890 above body and head.
 OVERHEAD_BYTES = 832
+
+
+# More than this says nothing more of an object, as S3-FIFO counts.
+MOST_USES = 3
 
 
 class Gone(Exception):
@@ -53,15 +57,18 @@ class Stored:
     `key` is the primary key; a store files variants of one key together. `name` is the same for what was
     stored under this key, variant and range before and after: eviction remembers names, also of what has left.
     `look_again_at`: from this instant on, a level that others write to is asked whether it holds something newer.
-    Immutable but for `hot`, which belongs to who answers hits: what it found out about this object, or None; but where
-    it is Overtaken, that stays, and the object is no hit.
+    Immutable but for two: `hot` belongs to who answers hits, what it found out about this object, or None; but where
+    it is Overtaken, that stays, and the object is no hit. And `uses` is how often it was served since the order of
+    eviction last asked, up to MOST_USES, for an order that asks (MemoryStore.touching).
 
-    `held` is the body as it is held, one piece without a tuple around it.
+    `held` is the body as it is held, one piece without a tuple around it. `kind`, `fields` and `instants` are the
+    entry's: what a hit needs of it, to be had without a look at the entry, which among a million objects is in none of
+    the processor's caches.
 
     What can be worked out is not held: there are as many of these as objects, and a number costs 40 bytes.
     """
 
-    __slots__ = ("entry", "held", "hot", "key", "look_again_at", "name")
+    __slots__ = ("entry", "fields", "held", "hot", "instants", "key", "kind", "look_again_at", "name", "uses", "varied")
 
     def __init__(
         self, key: str, entry: Entry, body: tuple[bytes, ...] | Filed, name: str, look_again_at: float = math.inf
@@ -70,7 +77,12 @@ class Stored:
         self.entry = entry
         self.name = name
         self.look_again_at = look_again_at
+        self.uses = 0
         self.hot: object = None
+        self.kind = entry.kind
+        self.fields = entry.fields
+        self.instants = entry.instants
+        self.varied = entry.varied
         # One piece is held without a tuple: 64 bytes of an object, and nearly all have one.
         self.held: bytes | tuple[bytes, ...] | Filed = body[0] if isinstance(body, tuple) and len(body) == 1 else body
 

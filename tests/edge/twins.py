@@ -273,10 +273,14 @@ class Side:
         await asyncio.sleep(0)
         return said
 
-    def order(self) -> list[tuple[str, list[tuple[Any, Any]]]]:
-        """The order of eviction: names with what is recorded of each."""
+    def order(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """The order of eviction: names with what is recorded of each, there and in the object."""
         order: Any = self.store._order
-        return [(queue, list(getattr(order, queue).items())) for queue in ("_small", "_main")]
+        uses = {item.name: item.uses for item in self.store.items()}
+        return [
+            (queue, [(*record, uses[record[0]]) for record in getattr(order, queue).items()])
+            for queue in ("_small", "_main")
+        ]
 
 
 @dataclass

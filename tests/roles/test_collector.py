@@ -235,3 +235,47 @@ def test_a_worker_is_as_tame_as_a_node_of_one_process() -> None:
     )
     said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout == "True True\n", said
+
+
+FULL_STORE = """
+import asyncio, gc
+from collections import deque
+from roles import collector
+
+collector.ROUND_SECONDS = collector.IDLE_ROUND_SECONDS = 0.0
+HELD = 100_000
+
+async def live(how):
+    collector.tame()
+    held = deque(([] for _ in range(HELD)), maxlen=HELD)  # for each that comes another one goes
+    gc.collect()
+    gc.freeze()
+    largest = 0
+    with how():
+        for _ in range(HELD // 100):
+            held.extend([] for _ in range(100))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            largest = max(largest, len(gc.get_objects(0)) + len(gc.get_objects(1)))
+    young = len(gc.get_objects(0))
+    for _ in range(5):
+        held.extend([] for _ in range(100))
+        await asyncio.sleep(0)
+    print(largest, len(gc.get_objects(0)) - young)
+"""
+
+
+def told_of_a_full_store(how: str) -> list[int]:
+    """How many containers the young generations came to hold; how many more after rounds had ended."""
+    program = FULL_STORE + f"\nfrom contextlib import nullcontext\nasyncio.run(live({how}))\n"
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [int(each) for each in said.stdout.split()]
+
+
+def test_a_full_store_that_takes_in_as_much_as_it_lets_go_does_not_make_the_young_generations_grow() -> None:
+    """CPython counts what is made less what is freed: left alone, it would look at all of it one day, in one step."""
+    alone, _ = told_of_a_full_store("nullcontext")
+    assert alone > 90_000
+    largest, after = told_of_a_full_store("collector.rounds")
+    assert largest < 50_000
+    assert after >= 500, "rounds go on after their block"

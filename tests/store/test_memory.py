@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from seawall.http.headers import headers
 from seawall.policy.entry import Entry, Part
+from seawall.store.eviction.s3fifo import S3FIFO
 from seawall.store.eviction.words import WORDS
 from seawall.store.memory import MemoryStore
 from seawall.store.stored import OVERHEAD_BYTES, Overtaken, Stored, key_of, stored
@@ -280,6 +281,38 @@ def test_closed_store_is_empty_and_keeps_its_policy(store: MemoryStore) -> None:
     store.close()
     assert (len(store), store.used_bytes, store.get("k")) == (0, 0, ())
     assert "s3fifo" in repr(store)
+
+
+@settings(max_examples=300)
+@given(
+    history=st.lists(
+        st.tuples(st.sampled_from(["put", "hit", "hit", "hit", "drop"]), st.integers(0, 9), st.integers(0, 900)),
+        max_size=150,
+    )
+)
+def test_uses_that_objects_count_themselves_decide_as_if_the_order_had_been_told_of_each(
+    history: list[tuple[str, int, int]],
+) -> None:
+    budget = 5 * (OVERHEAD_BYTES + 1000)
+    store, told = MemoryStore(budget, "s3fifo"), S3FIFO(budget)
+    for deed, number, size in history:
+        key = f"http://a/{number}"
+        found = store.get(key)
+        if deed == "put":
+            new = item(key, b"x" * size)
+            known = key in told
+            assert store.put(new)
+            assert told.admit(key, new.cost_bytes) is not None
+            if known:
+                told.touch(key)
+        elif deed == "hit" and found:
+            store.touch(found[0])
+            told.touch(key)
+        elif deed == "drop":
+            store.drop(key)
+            told.forget(key)
+        assert {each.name for each in store.items()} == {f"http://a/{n}" for n in range(10) if f"http://a/{n}" in told}
+        store.check()
 
 
 @pytest.mark.parametrize("eviction", WORDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from random import random
 from time import monotonic
 
@@ -17,6 +17,8 @@ from seawall.store.eviction.volatilettl import VolatileTTL
 
 WORDS = ("noeviction", "allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-ttl", "s3fifo", "tinylfu")
 DEFAULT = "s3fifo"
+# Policies that ask for uses when they need them, and need not be told of each.
+ASKING = frozenset({"s3fifo"})
 
 
 def _minutes() -> int:
@@ -29,10 +31,12 @@ def build(
     *,
     chance: Callable[[], float] = random,
     minutes: Callable[[], int] = _minutes,
+    more_uses: Callable[[Hashable], int] = lambda name: 0,
 ) -> Eviction:
     """The policy of this name, empty. Raises ValueError for any other word.
 
-    `chance` and `minutes` are those of allkeys-lfu; no other policy has either.
+    `chance` and `minutes` are those of allkeys-lfu; no other policy has either. `more_uses` is called by those that
+    are ASKING: how often a name was used since, and not said by touch().
     """
     match word:
         case "noeviction":
@@ -46,7 +50,7 @@ def build(
         case "volatile-ttl":
             return VolatileTTL(budget_bytes)
         case "s3fifo":
-            return S3FIFO(budget_bytes)
+            return S3FIFO(budget_bytes, more_uses)
         case "tinylfu":
             return TinyLFU(budget_bytes)
     raise ValueError(f"{word!r} is no eviction policy: {', '.join(WORDS)}")
