@@ -23,6 +23,7 @@ import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from edge.errand import Errands
@@ -40,6 +41,7 @@ from seawall.policy.key import keyed_target
 from seawall.policy.present import changed_at
 from seawall.policy.reasons import Outcome
 from seawall.policy.rules import KeyRules, Rules
+from seawall.store.arena import Extent
 from seawall.store.shards import TOP
 from seawall.store.stored import MOST_USES, Stored
 from seawall.telemetry.metrics import REQUEST_BOUNDS
@@ -141,8 +143,8 @@ class Front:
 
     __slots__ = (
         "_boottime", "_counters", "_dicts", "_errands", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note",
-        "_noting", "_offset", "_only", "_only_way", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules", "_said",
-        "_scheme", "_touch", "_uses", "_ways", "_young", "answered",
+        "_noting", "_offset", "_only", "_only_way", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules",
+        "_said", "_scheme", "_touch", "_uses", "_ways", "_young", "answered",
     )  # fmt: skip
 
     def __init__(self, grounds: Grounds, server: Server) -> None:
@@ -319,7 +321,7 @@ class Front:
         """The same for any number of requests, and for whatever is a plain hit."""
         out: list[bytes] = []
         told: list[Told] = []
-        large: tuple[bytes, ...] | None = None
+        large: tuple[bytes, ...] | Extent | None = None
         at, size, waiting = 0, len(octets), 0
         while at < size and large is None and waiting < BATCH_BYTES:
             end = octets.find(b"\r\n\r\n", at) + 4
@@ -364,6 +366,8 @@ class Front:
                 if isinstance(body, bytes) and len(body) <= JOIN_BYTES:
                     length = len(body)
                     reply += body
+                elif isinstance(body, Extent):
+                    length, large = body.length, body
                 else:
                     pieces: tuple[bytes, ...] = item.body  # type: ignore[assignment]  # _way_of has seen to it
                     length = item.body_bytes
@@ -396,9 +400,19 @@ class Front:
                 else:
                     connection.send_all(out)
                 self._tell(told, connection, now, started, None)
+            elif isinstance(large, Extent):
+                self._send_from(large, b"".join(out), told, connection, now, started)
             else:
-                self._tell(told, connection, now, started, (b"".join(out), large))
+                self._tell(told, connection, now, started, partial(connection.pour, b"".join(out), large))
         return at
+
+    def _send_from(
+        self, body: Extent, octets: bytes, told: list[Told], connection: Connection, now: float, started: float
+    ) -> None:
+        """Replies whose last body the kernel sends: at once, nearly always."""
+        octets, sent = connection.send_file(octets, body)
+        rest = partial(connection.pour_file, octets, body, sent) if octets or sent < body.length else None
+        self._tell(told, connection, now, started, rest)
 
     # --- what is told about it ---
 
@@ -408,14 +422,14 @@ class Front:
         connection: Connection,
         now: float,
         started: float,
-        large: tuple[bytes, tuple[bytes, ...]] | None,
+        rest: Callable[[RequestHead, Callable[[int, bool], None]], None] | None,
     ) -> None:
         """These have left; the last one perhaps not yet: it has when the client has taken it (as Tally.visited).
 
-        `large`: the head of the last, and what stands before it, and its body.
+        `rest`: sends what is left of the last.
         """
         last = told[-1]
-        later = large is not None or connection.full
+        later = rest is not None or connection.full
         if later:
             told = told[:-1]
         connection.served += len(told)
@@ -430,10 +444,10 @@ class Front:
                     self._counters.aborted += 1
 
             request = RequestHead(last.method, self._scheme, last.asked.authority, last.target)
-            if large is None:
+            if rest is None:
                 connection.await_room(request, last.body_bytes, done)
             else:
-                connection.pour(request, *large, done)
+                rest(request, done)
 
     def _count(self, told: Told, body_bytes: int, now: float, seconds: float, connection: Connection) -> None:
         counters = self._counters
@@ -505,8 +519,7 @@ class Front:
         kind = item.kind
         if kind.line is None or kind.no_cache or kind.invalidated or item.entry.part is not None:
             return None
-        held = type(item.held)
-        if not 200 <= kind.status <= 599 or kind.status in _UNUSUAL_STATUS or (held is not bytes and held is not tuple):
+        if not 200 <= kind.status <= 599 or kind.status in _UNUSUAL_STATUS or not item.in_memory:
             return None
         if "\n" in key:
             return None

@@ -46,7 +46,8 @@ from seawall.downstream.exchange import Handler, Reply, Request, Sent
 from seawall.downstream.inbox import Inbox
 from seawall.downstream.limits import Limits
 from seawall.downstream.problem import problem
-from seawall.downstream.reply import ClientGone, Delimiter, Sending, bodyless, framed
+from seawall.downstream.reply import WRITE_BYTES, ClientGone, Delimiter, Sending, bodyless, framed
+from seawall.downstream.sendfile import WAITING_BYTES, FileBody, FileWay, file_way
 from seawall.downstream.tunnel import Splice
 from seawall.downstream.turn import Errand, Pour, Turn, in_writes
 from seawall.http.bad import Bad
@@ -118,6 +119,7 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_draining",
         "_eof",
+        "_file_way",
         "_front",
         "_idle_seconds",
         "_inbox",
@@ -172,6 +174,7 @@ class Connection(asyncio.Protocol):
         # Offered each head first. None where replies have to say more than that they are hits: Connection: close, when
         # the server drains, the client has ended its side, or the number of requests is limited.
         self._front: Front | None = server.front if self._limits.max_requests is None else None
+        self._file_way: FileWay | None = None
         self.peer = ""
         """The client's address without port; empty before connection_made."""
         self.served = 0
@@ -300,6 +303,9 @@ class Connection(asyncio.Protocol):
             turn.task = None
             self._turn = None
         self._inbox = None
+        if self._file_way is not None:
+            self._file_way.close()
+            self._file_way = None
         self._server.forget(self)
 
     # ---- the server's side ----------------------------------------------------------------------------------
@@ -378,11 +384,30 @@ class Connection(asyncio.Protocol):
     # ---- the front's side -----------------------------------------------------------------------------------
 
     def pour(
-        self, head: RequestHead, octets: bytes, body: tuple[bytes, ...], done: Callable[[int, bool], None]
+        self, octets: bytes, body: tuple[bytes, ...], head: RequestHead, done: Callable[[int, bool], None]
     ) -> None:
         """A reply from memory that is too large for one write: it goes out, and the connection on, no faster than the
         client takes it. `octets` is the reply's head; the body is not empty."""
         self._pump(self._begin_pour(head, Pour(octets, in_writes(body), sum(map(len, body)), 0, done)))
+
+    def send_file(self, head: bytes, body: FileBody, at: int = 0) -> tuple[bytes, int]:
+        """As much of a reply as the kernel takes at once: what is left of its head, and where its body is to go on."""
+        way = self._file_way
+        if way is None:
+            way = self._file_way = file_way(self._transport)
+            if way is None:
+                return head, at
+        try:
+            return way.send(head, body, at)
+        except OSError:
+            self._transport.abort()  # as the transport does when a write of its own fails
+            return head, at
+
+    def pour_file(
+        self, octets: bytes, body: FileBody, at: int, head: RequestHead, done: Callable[[int, bool], None]
+    ) -> None:
+        """As pour(), from octet `at` of a body that lies in a file."""
+        self._pump(self._begin_pour(head, Pour(octets, iter(()), body.length, at, done, body)))
 
     def await_room(self, head: RequestHead, body_bytes: int, done: Callable[[int, bool], None]) -> None:
         """All of a reply is written, and the client has not taken it yet: the connection goes on when it has."""
@@ -445,7 +470,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             while not self.full:
-                piece = next(pour.pieces, None)
+                piece = next(pour.pieces, None) if pour.file is None else self._of_file(pour, pour.file)
                 if piece is None:
                     turn.pour = None
                     pour.done(pour.body_bytes, True)
@@ -454,8 +479,14 @@ class Connection(asyncio.Protocol):
                 self.write((pour.head, piece) if pour.head else (piece,))
                 pour.head = b""
                 pour.body_bytes += len(piece)
-        except ClientGone:
+        except (ClientGone, OSError):  # or a file that cannot be read
             self.cut()
+
+    def _of_file(self, pour: Pour, body: FileBody) -> bytes | None:
+        """What the transport is to take, after the kernel has taken what it could; None: nothing is left."""
+        pour.head, at = self.send_file(pour.head, body, pour.body_bytes)
+        pour.body_bytes = at
+        return body.read(at, at + (WAITING_BYTES if self._file_way is not None else WRITE_BYTES)) or None
 
     def tell(self, pieces: Iterable[bytes]) -> None:
         """Writes what may be left out: nothing if the client is gone or does not read."""

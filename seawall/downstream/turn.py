@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from seawall.downstream.body import RequestBody
 from seawall.downstream.reply import WRITE_BYTES, interim_block
+from seawall.downstream.sendfile import FileBody
 from seawall.http.bad import Bad
 from seawall.http.message import RequestHead, ResponseHead
 
@@ -37,7 +38,7 @@ class Errand(Protocol):
 class Pour:
     """What is left of a reply that lies in memory whole. `done` is told once: octets of the body, and all of them?"""
 
-    __slots__ = ("body_bytes", "done", "head", "length_bytes", "pieces")
+    __slots__ = ("body_bytes", "done", "file", "head", "length_bytes", "pieces")
 
     def __init__(
         self,
@@ -46,9 +47,11 @@ class Pour:
         length_bytes: int,
         body_bytes: int,
         done: Callable[[int, bool], None],
+        file: FileBody | None = None,
     ) -> None:
         self.head = head  # b"" once it is written
         self.pieces = pieces
+        self.file = file  # in place of pieces
         self.length_bytes = length_bytes  # of the whole body
         self.body_bytes = body_bytes  # that the transport has taken
         self.done = done

@@ -18,6 +18,7 @@ from seawall.http.message import RequestHead
 from seawall.policy.outcomes import Failure, Refuse
 from seawall.policy.reasons import Outcome, Reason
 from seawall.policy.vary import matches
+from seawall.store.arena import Extent
 from seawall.store.levels import Levels
 from seawall.store.stored import Gone, Stored
 from seawall.upstream.answer import Answer
@@ -83,10 +84,11 @@ class Arrivals:
         self._store.touch(item)
         if self._popularity is not None:
             self._popularity.note(item.key)
-        if isinstance(item.body, tuple):
-            return replies.from_stored(visit, head, item, item.body, self._node, self._clock.now())
+        held = item.held
+        if isinstance(held, bytes | tuple | Extent):
+            return replies.from_stored(visit, head, item, held, self._node, self._clock.now())
         try:
-            return await replies.from_filed(visit, head, item, item.body, self._node, self._clock.now())
+            return await replies.from_filed(visit, head, item, held, self._node, self._clock.now())
         except Gone:
             self._store.discard(item)
             visit.ttl = None

@@ -312,7 +312,7 @@ class Fetcher:
                 answer.body.close()
                 # refresh() can only refuse what no longer fits the budget, as nothing was awaited since `held`
                 # was read: then the validated body still answers this once.
-                fresh = self._store.refresh(item, updated) or stored(trip.key, updated, item.body)
+                fresh = self._store.refresh(item, updated) or stored(trip.key, updated, item.held)
                 flight.land(Kept(fresh, answer.head.status, self._standing.mark))
             case UseStale(entry, reason):
                 item = held.item(entry)

@@ -19,6 +19,7 @@ from seawall.policy.present import Answered, Presentation, present
 from seawall.policy.reasons import Outcome
 from seawall.policy.trace import add_trace, cache_status
 from seawall.purge.applied import Applied
+from seawall.store.arena import Extent
 from seawall.store.stored import Filed, Stored
 from seawall.upstream.answer import Answer, PeerNote
 
@@ -36,7 +37,7 @@ _TITLES = {
 
 
 def from_stored(
-    visit: Visit, request: RequestHead, item: Stored, body: tuple[bytes, ...], node: str, now: float
+    visit: Visit, request: RequestHead, item: Stored, body: bytes | tuple[bytes, ...] | Extent, node: str, now: float
 ) -> Reply:
     """A stored response, whole or in the parts that were asked for."""
     shown = present(request, item.entry, item.body_bytes, now)
@@ -149,12 +150,12 @@ def for_peer(visit: Visit, head: ResponseHead, applied: Applied) -> ResponseHead
     return replace(head, headers=noted(head.headers, note))
 
 
-def _pieces(body: tuple[bytes, ...], shown: Presentation) -> tuple[bytes, ...]:
-    """The octets that were asked for. A body in one piece that is wanted whole is passed on by reference."""
+def _pieces(held: bytes | tuple[bytes, ...] | Extent, shown: Presentation) -> tuple[bytes, ...]:
+    """The octets that were asked for. A body that is wanted whole is passed on by reference, one in pages copied."""
     if shown.body_omitted:
         return ()
-    total = sum(map(len, body))
-    if shown.slices == ((0, total),) and not shown.leads:
+    body: tuple[bytes, ...] | Extent = (held,) if isinstance(held, bytes) else held
+    if not isinstance(body, Extent) and shown.slices == ((0, sum(map(len, body))),) and not shown.leads:
         return body
     out: list[bytes] = []
     for number, (first, stop) in enumerate(shown.slices):
@@ -166,7 +167,9 @@ def _pieces(body: tuple[bytes, ...], shown: Presentation) -> tuple[bytes, ...]:
     return tuple(out)
 
 
-def _cut(body: tuple[bytes, ...], first: int, stop: int) -> list[bytes]:
+def _cut(body: tuple[bytes, ...] | Extent, first: int, stop: int) -> list[bytes]:
+    if isinstance(body, Extent):
+        return [body.read(first, stop)]
     out: list[bytes] = []
     start = 0
     for piece in body:

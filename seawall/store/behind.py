@@ -500,9 +500,9 @@ def _forgotten(item: Stored, names: Names, how: How, at: float) -> Stored | None
 
 
 def _under(item: Stored, entry: Entry) -> Stored:
-    return stored(item.key, entry, item.body, look_again_at=item.look_again_at)
+    return stored(item.key, entry, item.held, look_again_at=item.look_again_at)
 
 
 def _octets(item: Stored) -> int:
     """What it holds in memory while it waits."""
-    return item.body_bytes if isinstance(item.body, tuple) else 0
+    return item.body_bytes if item.in_memory else 0

@@ -131,12 +131,13 @@ def encode(item: Stored, secret: bytes | None = None) -> bytes:
 
     Raises Unwritable.
     """
-    if not isinstance(item.body, tuple):
+    body = item.body
+    if not isinstance(body, tuple):
         raise Unwritable("the body lies in another level")
     kind = _PLAIN if secret is None else _KEYED
     head = encode_head(item, ())
     front = _VALUE.pack(_VALUE_MAGIC, VERSION, kind, len(head), item.body_bytes)
-    return b"".join((front, _check(secret, (front, head, *item.body)), head, *item.body))
+    return b"".join((front, _check(secret, (front, head, *body)), head, *body))
 
 
 def decode(octets: bytes, *, key: str, secret: bytes | None = None) -> Stored:

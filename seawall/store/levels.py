@@ -128,7 +128,7 @@ class Levels:
             return None
         self._epoch += 1
         kept = self.memory.refresh(old, entry)
-        new = self._to_look_again(kept or stored(old.key, entry, old.body))
+        new = self._to_look_again(kept or stored(old.key, entry, old.held))
         if kept is None:
             self._make_way_for(new)
         elif new is not kept:
@@ -307,7 +307,7 @@ class Levels:
     def _to_look_again(self, item: Stored) -> Stored:
         if math.isinf(self._shared_seconds):
             return item
-        return stored(item.key, item.entry, item.body, look_again_at=self._now() + self._shared_seconds)
+        return stored(item.key, item.entry, item.held, look_again_at=self._now() + self._shared_seconds)
 
     def _below(self, op: Forget) -> asyncio.Future[Mapping[str, int]] | None:
         if op.how is not How.COUNT:
@@ -331,7 +331,7 @@ class Levels:
 
     def _refused(self, item: Stored, why: str) -> None:
         """A level has not got it. Where its body was to lie there, there is nothing to serve."""
-        if not isinstance(item.body, tuple):
+        if not item.in_memory:
             for held in self.memory.get(item.key):
                 if held.entry is item.entry:
                     self.memory.discard(held)

@@ -17,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from seawall.policy.entry import Entry
+from seawall.store import arena
+from seawall.store.arena import open_arena
 from seawall.store.eviction import words
 from seawall.store.groups import Groups
 from seawall.store.shards import TOP, Shards
@@ -30,7 +32,7 @@ class MemoryStore:
     `eviction` is one of the configuration's words: who leaves, and under some policies who may not come in.
     """
 
-    __slots__ = ("_buckets", "_eviction", "_extended", "_order", "_overtaken", "evicted", "refused", "tags")
+    __slots__ = ("_arena", "_buckets", "_eviction", "_extended", "_order", "_overtaken", "evicted", "refused", "tags")
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         # Nearly every key has one object, and a tuple around it is 64 bytes.
@@ -40,6 +42,7 @@ class MemoryStore:
         self._eviction = eviction
         self._order = words.build(eviction, budget_bytes, more_uses=self._more_uses)
         self.tags = TagIndex()
+        self._arena = open_arena()
         # Whom orders have met and who may still be where they were. Some of them have left since.
         self._overtaken: list[Stored] = []
         self.evicted = 0
@@ -91,7 +94,7 @@ class MemoryStore:
         """
         if old not in self.get(old.key):
             return None
-        new = stored(old.key, entry, old.body)
+        new = stored(old.key, entry, old.held)
         if new.name != old.name:
             self._remove(old)
         if self._take_in(new):
@@ -249,7 +252,8 @@ class MemoryStore:
         entry = item.entry
         # What was invalidated is stale by now, whatever else it says.
         expires_at = entry.stored_at if entry.invalidated else entry.fresh_until
-        victims = self._order.admit(item.name, item.cost_bytes, expires_at)
+        cost_bytes = item.cost_bytes
+        victims = self._order.admit(item.name, cost_bytes, expires_at)
         if victims is None:
             self.refused += 1
             return False
@@ -264,7 +268,17 @@ class MemoryStore:
                     item.uses = old.uses
                 self._unfile(old)
         self._file(item)
+        if cost_bytes >= arena.LEAST_BYTES:
+            self._lay(item)
         return True
+
+    def _lay(self, item: Stored) -> None:
+        """A large body goes to where the kernel can send it from; who holds its pieces now keeps them."""
+        held = item.held
+        if self._arena is None or not isinstance(held, bytes | tuple):
+            return
+        if arena.LEAST_BYTES <= item.body_bytes <= arena.MOST_BYTES:
+            item.held = self._arena.hold((held,) if isinstance(held, bytes) else held) or held
 
     def _remove(self, item: Stored) -> None:
         self._order.forget(item.name)

@@ -208,7 +208,7 @@ class RedisLevel:
     async def _put(self, op: Put) -> Call | str:
         """The call that does it, or why it is refused."""
         item = op.item
-        if not isinstance(item.body, tuple) or item.body_bytes > self._max_object_bytes:
+        if not item.in_memory or item.body_bytes > self._max_object_bytes:
             return "too-large"
         try:
             value = await self._in_thread(item.body_bytes >= HEAVY_BYTES, lambda: encode(item, self._secret))

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from seawall.http.body import BodyReader
 from seawall.policy.entry import Entry
+from seawall.store.arena import Extent
 
 # What an object costs above the octets of its body and head, its key and its tags: the entry, its place in the
 # bucket, the eviction order and the indexes. Measured with tracemalloc over 100,000 objects of one variant and two
@@ -51,6 +52,10 @@ class Overtaken:
         self.how = how
 
 
+Held = bytes | tuple[bytes, ...] | Extent | Filed
+_HERE = (bytes, tuple, Extent)
+
+
 class Stored:
     """An entry and its whole body: pieces in order, or where it lies. Identity is what tells two of them apart.
 
@@ -61,7 +66,8 @@ class Stored:
     it is Overtaken, that stays, and the object is no hit. And `uses` is how often it was served since the order of
     eviction last asked, up to MOST_USES, for an order that asks (MemoryStore.touching).
 
-    `held` is the body as it is held, one piece without a tuple around it. `kind`, `fields` and `instants` are the
+    `held` is the body as it is held, one piece without a tuple around it; or where it lies, in pages that the kernel
+    sends without a copy (arena.py), or in a lower level. `kind`, `fields` and `instants` are the
     entry's: what a hit needs of it, to be had without a look at the entry, which among a million objects is in none of
     the processor's caches.
 
@@ -70,9 +76,7 @@ class Stored:
 
     __slots__ = ("entry", "fields", "held", "hot", "instants", "key", "kind", "look_again_at", "name", "uses", "varied")
 
-    def __init__(
-        self, key: str, entry: Entry, body: tuple[bytes, ...] | Filed, name: str, look_again_at: float = math.inf
-    ) -> None:
+    def __init__(self, key: str, entry: Entry, body: Held, name: str, look_again_at: float = math.inf) -> None:
         self.key = key
         self.entry = entry
         self.name = name
@@ -84,15 +88,23 @@ class Stored:
         self.instants = entry.instants
         self.varied = entry.varied
         # One piece is held without a tuple: 64 bytes of an object, and nearly all have one.
-        self.held: bytes | tuple[bytes, ...] | Filed = body[0] if isinstance(body, tuple) and len(body) == 1 else body
+        self.held: Held = body[0] if isinstance(body, tuple) and len(body) == 1 else body
 
     def __repr__(self) -> str:
         return f"<Stored {self.name!r} {self.entry.status} {self.body_bytes} bytes>"
 
     @property
     def body(self) -> tuple[bytes, ...] | Filed:
+        """The octets, where they are in memory; what lies in pages is copied for it."""
         body = self.held
-        return (body,) if isinstance(body, bytes) else body
+        if isinstance(body, bytes):
+            return (body,)
+        return (body.read(0, body.length),) if isinstance(body, Extent) else body
+
+    @property
+    def in_memory(self) -> bool:
+        """Or does the body lie in a lower level?"""
+        return isinstance(self.held, _HERE)
 
     @property
     def piece(self) -> bytes | None:
@@ -116,12 +128,14 @@ class Stored:
             cost += len(body)
         elif isinstance(body, tuple):
             cost += sum(map(len, body))
+        elif isinstance(body, Extent):
+            cost += body.length
         if entry.tags:
             cost += sum(map(len, entry.tags))
         return cost if name is key else cost + len(name)
 
 
-def stored(key: str, entry: Entry, body: tuple[bytes, ...] | Filed, *, look_again_at: float = math.inf) -> Stored:
+def stored(key: str, entry: Entry, body: Held, *, look_again_at: float = math.inf) -> Stored:
     """An entry with its body, named."""
     return Stored(key, entry, body, _name(key, entry), look_again_at)
 

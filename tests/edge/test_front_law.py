@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from seawall.downstream.connection import Connection
 from seawall.downstream.exchange import Request
 from seawall.http.message import RequestHead
+from seawall.store.arena import Extent
 from tests.edge.twins import Side, Twins, Wire, request, twins
 
 MIB = bytes(range(256)) * 4096
@@ -26,9 +29,10 @@ HITS = {
     "HEAD": request("/small", *BROWSER, method="HEAD"),
     "304": request("/small", *BROWSER, 'If-None-Match: "v1"'),
     "a variant": request("/varied", *BROWSER, "Accept-Encoding: gzip"),
-    "of 64 KiB": request("/64k", *BROWSER),
+    "of 60 KiB": request("/60k", *BROWSER),
+    "of 128 KiB": request("/128k", *BROWSER),
     "a pipeline": request("/small", *BROWSER) * 10
-    + request("/64k", *BROWSER)
+    + request("/60k", *BROWSER)
     + request("/varied", "Accept-Encoding: gzip"),
 }
 
@@ -37,9 +41,36 @@ def city() -> Twins:
     both = twins()
     both.keep("/small", ("ETag", '"v1"'))
     both.keep("/varied", ("Vary", "Accept-Encoding"), varied=VARIED)
-    both.keep("/64k", body=(MIB[:65_536],))
-    both.keep("/1m", body=(MIB,))
+    both.keep("/60k", body=(MIB[:60_000],))
+    both.keep("/128k", body=(MIB[:131_072],))
+    both.keep("/5m", body=(5 * MIB,))
     return both
+
+
+class Plugged(Wire):
+    """Has a socket, whose other end the test reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ours, self.far = socket.socketpair()
+        for end in (self.ours, self.far):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.ours if name == "socket" else super().get_extra_info(name, default)
+
+
+@contextmanager
+def plugged(side: Side) -> Iterator[Plugged]:
+    wire = Plugged()
+    wire.connection = connection = Connection(side.server)
+    connection.connection_made(wire)
+    try:
+        yield wire
+    finally:
+        connection.connection_lost(None)
+        wire.ours.close()
+        wire.far.close()
 
 
 class Calls:
@@ -86,9 +117,8 @@ async def test_a_hit_costs_no_task_no_request_no_expression_and_no_log_call(
     for each in (Request, RequestHead):
         monkeypatch.setattr(each, "__init__", lambda *given, each=each, **more: made.append(each))
     before = both.answered
-    wire = both.hot.connect()
-    assert wire.connection is not None
-    with Calls() as calls:
+    with plugged(both.hot) as wire, Calls() as calls:
+        assert wire.connection is not None
         wire.connection.data_received(octets)
     monkeypatch.undo()
     assert both.answered == before + octets.count(b"\r\n\r\n")
@@ -96,6 +126,21 @@ async def test_a_hit_costs_no_task_no_request_no_expression_and_no_log_call(
     assert calls.of("/edge/front.py"), "the measure sees nothing"
     assert not calls.of("re", "logging", "/asyncio/tasks.py", "/engine/engine.py", "/policy/decide.py")
     assert not {name for name in calls.native if name.startswith(("Pattern.", "Match."))}
+
+
+async def test_a_body_that_lies_in_pages_goes_out_from_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No copy of it is made here: nobody reads it."""
+    both = city()
+    monkeypatch.delattr(Extent, "read")
+    with plugged(both.hot) as wire:
+        assert wire.connection is not None
+        wire.connection.data_received(request("/128k"))
+        got = b""
+        while len(got) < 131_072:
+            got += wire.far.recv(1 << 20)
+        assert got.endswith(MIB[:131_072])
+        assert wire.octets == b""
+        assert both.answered == 1
 
 
 async def test_the_measure_sees_what_the_engine_does() -> None:
@@ -121,7 +166,7 @@ class Given(Wire):
         super().writelines(pieces)
 
 
-@pytest.mark.parametrize("target", ["/64k", "/1m"])
+@pytest.mark.parametrize("target", ["/60k", "/5m"])
 async def test_a_body_goes_out_by_reference(target: str) -> None:
     """The very octets that are stored, whole or in views of them."""
     both = city()

@@ -48,7 +48,7 @@ class Prepared:
     @property
     def is_filed(self) -> bool:
         """Did it come with a body that lies here already?"""
-        return isinstance(self.item.body, DiskFiled)
+        return isinstance(self.item.held, DiskFiled)
 
 
 def prepare(put: Put, index: Index, home: Home, new_file: Callable[[], BodyFile], size_bytes: int) -> Prepared:

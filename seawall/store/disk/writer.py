@@ -143,7 +143,7 @@ class Writer:
         return outcome
 
     def _make_room(self, index: Index, puts: Sequence[Put]) -> None:
-        need = sum(put.item.body_bytes for put in puts if isinstance(put.item.body, tuple))
+        need = sum(put.item.body_bytes for put in puts if put.item.in_memory)
         if self.account.bytes > _LARGE_BYTES:
             need = max(need, 2 * BALLAST_BYTES)
         self.account.evicted += room.make_room(index, self._home, need)
