@@ -181,6 +181,18 @@ class MemoryStore:
         """The objects that carry exactly this tag."""
         return self._without_gone(self.tags.members(tag))
 
+    def beginning_with(self, prefixes: tuple[str, ...]) -> list[Stored]:
+        """The objects under all keys that begin with one of these."""
+        held: list[Stored] = []
+        for bucket in self._buckets.dicts:
+            for key in [key for key in bucket if key.startswith(prefixes)]:
+                found = bucket[key]
+                if isinstance(found, tuple):
+                    held += found
+                else:
+                    held.append(found)
+        return self._without_gone(held)
+
     def keys_of(self, url: str) -> tuple[str, ...]:
         """Every key of a URL: its own, and those that a route extended by headers or cookies."""
         own = (url,) if url in self._buckets else ()
