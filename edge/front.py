@@ -142,9 +142,9 @@ class Front:
     """Answers plain hits, and sets out for plain misses. `answered` only ever grows."""
 
     __slots__ = (
-        "_boottime", "_counters", "_dicts", "_errands", "_lease", "_log", "_memo", "_monotonic", "_most_bytes", "_note",
-        "_noting", "_offset", "_only", "_only_way", "_recent", "_recent_at", "_replies", "_rest", "_ring", "_rules",
-        "_said", "_scheme", "_touch", "_uses", "_ways", "_young", "answered",
+        "_bans", "_boottime", "_counters", "_dicts", "_errands", "_lease", "_log", "_memo", "_monotonic",
+        "_most_bytes", "_note", "_noting", "_offset", "_only", "_only_way", "_recent", "_recent_at", "_replies",
+        "_rest", "_ring", "_rules", "_said", "_scheme", "_touch", "_uses", "_ways", "_young", "answered",
     )  # fmt: skip
 
     def __init__(self, grounds: Grounds, server: Server) -> None:
@@ -165,6 +165,7 @@ class Front:
         # Where that one keeps every target as it is and adds nothing to the key, all its objects have the same mark.
         self._only_way = None if self._only is None or not _keeps_keys(self._only) else Way(self._only)
         self._dicts = grounds.memory.buckets.dicts
+        self._bans = grounds.memory.bans
         self._touch = grounds.memory.touching
         self._said = grounds.searches.said
         self._uses = grounds.uses
@@ -218,7 +219,7 @@ class Front:
         key = asked.prefix + line[4:].decode("latin-1")
         item = self._dicts[hash(key) >> TOP].get(key)
         # type() and not isinstance(): both classes are final here, and each look is 0.02 us less.
-        if type(item) is not Stored or self._said:
+        if type(item) is not Stored or self._said or self._bans:
             if item is None and self._errands is not None and not self._said:
                 return size if self._errands.begin(asked, line[4:], key, connection, started, now) else 0
             return self._several(octets, connection, started, now)
@@ -342,6 +343,9 @@ class Front:
                 if found is None and wants_body and not told and self._errands is not None and not self._said:
                     begun = self._errands.begin(asked, line[4:-9], key, connection, started, now)
                     return end if begun else 0
+                break
+            # An order that is not carried out on everything yet: where it may concern this, the engine sees to it.
+            if self._bans and any(ban.concerns(key) for ban in self._bans):
                 break
             varied = item.entry.varied
             if varied and not self._memo.matches(asked, block, varied):

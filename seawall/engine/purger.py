@@ -2,9 +2,9 @@
 
 Synchronous from beginning to end: between the store and the flights nothing may land. What is in the air and
 was overtaken is told at its landing, when its tags are known (Standing.applied). What has to be done to many objects in
-memory is done in the next turns of the loop, and until it is, nobody finds them as they were (MemoryStore.overtake).
-From levels below memory nothing that was selected comes up any more; how much of it lay there only, they say when they
-have done it.
+memory is done in the next turns of the loop, and until it is, nobody finds them as they were (MemoryStore.overtake, and
+where even finding them would take too long, ban). From levels below memory nothing that was selected comes up any more;
+how much of it lay there only, they say when they have done it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ from seawall.purge.applied import Applied
 from seawall.purge.forgetter import Met
 from seawall.purge.order import Match, keyed, url_prefixes
 from seawall.purge.selection import Selection
+from seawall.store.bans import Ban
 from seawall.store.level import How, Names, Stamp
 from seawall.store.levels import Levels
 from seawall.store.stored import Stored
 
+# With more objects in memory, those under a prefix, of a host, or all are not looked for in one piece: 4 ms.
+AT_ONCE = 10_000
+# A million are walked through in 2 s beside other work. Whoever waits for the count is told what it is by then.
+WALK_SECONDS = 10.0
 # A disk that has not said by then what it met is not waited for: the order holds without it.
 COUNT_SECONDS = 1.0
 
@@ -34,7 +39,7 @@ COUNT_SECONDS = 1.0
 class Purger:
     """Finds and forgets. `key_of` names the URL and the key under which a request's answer would stand."""
 
-    __slots__ = ("_applied", "_clock", "_flights", "_key_of", "_store", "counts_below")
+    __slots__ = ("_applied", "_clock", "_flights", "_key_of", "_last", "_store", "counts_below")
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Purger:
         self._applied = applied
         self._flights = flights
         self._clock = clock
+        self._last: asyncio.Future[Met] | None = None  # the newest count that is not known yet
         # Is what lies below memory counted here? Of several processes over one disk only one may.
         self.counts_below = True
 
@@ -57,28 +63,73 @@ class Purger:
         here = self._find(what)
         if not self.counts_below:
             return _met(here)
-        return _together(here, self._store.forget(self._names(what), How.COUNT, None))
+        below = self._store.forget(self._names(what), How.COUNT, None)
+        return _met(here) if below is None else _Count(here, None, below).told
 
     def apply(self, what: Selection, *, soft: bool, number: int | None = None) -> Met | asyncio.Future[Met]:
         """Forgets what is selected, or makes it stale; the same for what is being fetched."""
-        items = self._find(what)
         now = self._clock.now()
-        self._store.overtake(items, (lambda entry: stale_from(entry, now)) if soft else None)
+        how = (lambda entry: stale_from(entry, now)) if soft else None
+        ban: Ban | None = None
+        if (what.prefixes or what.hosts or what.all) and len(self._store.memory) > AT_ONCE:
+            beginnings = ("",) if what.all else url_prefixes(what)
+            ban = self._store.ban(beginnings, how, named=self._store.deep)
+            what_else = Selection(urls=what.urls, tags=what.tags)
+            items = [item for item in self._find(what_else) if not item.key.startswith(beginnings)]
+        else:
+            items = self._find(what)
+        self._store.overtake(items, how)
         applied = self._applied
         after = None if number is None else Stamp(applied.journal, number, applied.generation)
         below = self._store.forget(self._names(what), How.STALE if soft else How.DROP, after)
         self._close_boarding(what)
-        return _together(items, below)
+        if ban is None and below is None:
+            return self._in_order(_met(items))
+        count = _Count(items, ban, below)
+        if ban is not None:
+            ban.over = count.look
+        return self._in_order(count.told)
 
     def distrust_all(self) -> Met:
         """Orders were lost: everything stored is to be asked for, nothing under way is to be stored."""
         self._applied.distrust()
         memory = self._store.memory
-        items = memory.items()
-        self._store.overtake(items, invalidated)
+        if len(memory) > AT_ONCE:
+            met = Met(len(memory), memory.used_bytes)  # about that: to count would be to look at each
+            self._store.ban(("",), invalidated)
+        else:
+            items = memory.items()
+            met = _met(items)
+            self._store.overtake(items, invalidated)
         self._store.reset(Stamp(self._applied.journal, self._applied.number, self._applied.generation))
         self._flights.overtake(lambda key: True)
-        return _met(items)
+        return met
+
+    def _in_order(self, met: Met | asyncio.Future[Met]) -> Met | asyncio.Future[Met]:
+        """Counts come in the order of the calls (Forgetter), also where a later one is known first."""
+        before = self._last
+        if before is None and isinstance(met, Met):
+            return met
+        told: asyncio.Future[Met] = asyncio.get_running_loop().create_future()
+
+        def tell(_: object = None) -> None:
+            if (before is None or before.done()) and not told.done():
+                if isinstance(met, Met):
+                    told.set_result(met)
+                elif met.done():
+                    told.set_result(met.result())
+
+        for each in (before, met):
+            if isinstance(each, asyncio.Future):
+                each.add_done_callback(tell)
+        self._last = told
+        # Before whoever is given it adds a callback of his own: nothing runs between the two.
+        told.add_done_callback(self._counted)
+        return told
+
+    def _counted(self, told: asyncio.Future[Met]) -> None:
+        if self._last is told:
+            self._last = None
 
     def _find(self, what: Selection) -> list[Stored]:
         memory = self._store.memory
@@ -144,24 +195,42 @@ def _met(items: Sequence[Stored]) -> Met:
     return Met(len(items), sum(item.body_bytes for item in items))
 
 
-def _together(items: Sequence[Stored], below: asyncio.Future[Mapping[str, int]] | None) -> Met | asyncio.Future[Met]:
-    """What memory met, and what only a level below it met; each object once. Not waited for beyond COUNT_SECONDS."""
-    if below is None:
-        return _met(items)
-    # Names and no objects are kept until then, which would all be freed in that moment: 25 ms for 10,000.
-    here = {item.name: item.body_bytes for item in items}
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[Met] = loop.create_future()
+class _Count:
+    """What memory met, at once and under a ban, and what only a level below it met; each object once."""
 
-    def tell(there: Mapping[str, int]) -> None:
-        if not told.done():
-            octets = {**there, **here}
-            told.set_result(Met(len(octets), sum(octets.values())))
+    def __init__(
+        self, items: Sequence[Stored], ban: Ban | None, below: asyncio.Future[Mapping[str, int]] | None
+    ) -> None:
+        self._ban = ban
+        self._below = below
+        self._late = False
+        # Names and no objects are kept until it is told, which would all be freed in that moment: 25 ms for 10,000.
+        self._here = {item.name: item.body_bytes for item in items}
+        loop = asyncio.get_running_loop()
+        self.told: asyncio.Future[Met] = loop.create_future()
+        self._timers = (loop.call_later(COUNT_SECONDS, self._grow_late), loop.call_later(WALK_SECONDS, self._tell))
+        if below is not None:
+            below.add_done_callback(self.look)
 
-    def met(done: asyncio.Future[Mapping[str, int]]) -> None:
-        timer.cancel()
-        tell(done.result())
+    def look(self, _: object = None) -> None:
+        """Is everything known that is waited for?"""
+        if (self._ban is None or self._ban.ended) and (self._late or self._below is None or self._below.done()):
+            self._tell()
 
-    timer = loop.call_later(COUNT_SECONDS, tell, {})
-    below.add_done_callback(met)
-    return told
+    def _grow_late(self) -> None:
+        self._late = True
+        self.look()
+
+    def _tell(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        if self.told.done():
+            return
+        ban, below = self._ban, self._below
+        others = self._here if below is None or not below.done() else {**below.result(), **self._here}
+        matched = octets = 0
+        if ban is not None:
+            matched, octets = ban.matched, ban.octets
+            if ban.names:
+                others = {name: octets for name, octets in others.items() if name not in ban.names}
+        self.told.set_result(Met(matched + len(others), octets + sum(others.values())))

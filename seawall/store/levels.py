@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from seawall.policy.entry import Entry
+from seawall.store.bans import Ban
 from seawall.store.behind import Behind
 from seawall.store.level import Forget, How, Level, LevelDown, Names, Put, Spool, Stamp
 from seawall.store.memory import MemoryStore, supersedes
@@ -155,6 +156,13 @@ class Levels:
         self.memory.overtake(items, how)
         if self._catching_up is None:
             self._catch_up()
+
+    def ban(self, prefixes: tuple[str, ...], how: Callable[[Entry], Entry] | None, *, named: bool = False) -> Ban:
+        """The same for everything in memory that is stored under keys which begin like this (MemoryStore.ban)."""
+        ban = self.memory.ban(prefixes, how, named=named)
+        if self._catching_up is None:
+            self._catching_up = asyncio.get_running_loop().call_soon(self._catch_up)
+        return ban
 
     def forget(self, names: Names, how: How, after: Stamp | None) -> asyncio.Future[Mapping[str, int]] | None:
         """Nothing of what is selected is promoted any more, except as `how` leaves it. Memory is the caller's.

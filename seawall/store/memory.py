@@ -7,6 +7,7 @@ Invariant: bucket, order and tag index hold exactly the same objects; check() sa
 Of an order that meets many at once only the word is atomic: each is marked (overtake()), and nobody finds it as it was.
 catch_up() carries the order out on so many at a time, and who looks for one of them before that, on that one. It is
 marked in the object itself, because that alone is one look into main memory each; a key, a bucket and an index are ten.
+And of an order on everything that begins with something, not even that: it stands beside the objects (ban()).
 
 Nothing here or in what it is made of is ever written anew as a whole (shards.py): with a million objects no put, get
 or touch takes 5 ms, however many others are here. What takes as long as there are objects to it says so.
@@ -19,9 +20,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from seawall.policy.entry import Entry
 from seawall.store import arena
 from seawall.store.arena import open_arena
+from seawall.store.bans import Ban
 from seawall.store.eviction import words
 from seawall.store.groups import Groups
-from seawall.store.shards import TOP, Shards
+from seawall.store.shards import SHARDS, TOP, Shards
 from seawall.store.stored import MOST_USES, Overtaken, Stored, key_of, stored
 from seawall.store.tags import TagIndex
 
@@ -32,7 +34,8 @@ class MemoryStore:
     `eviction` is one of the configuration's words: who leaves, and under some policies who may not come in.
     """
 
-    __slots__ = ("_arena", "_buckets", "_eviction", "_extended", "_order", "_overtaken", "evicted", "refused", "tags")
+    __slots__ = ("_arena", "_buckets", "_eviction", "_extended", "_order", "_overtaken", "bans", "evicted", "refused",
+                 "tags")  # fmt: skip
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         # Nearly every key has one object, and a tuple around it is 64 bytes.
@@ -45,13 +48,15 @@ class MemoryStore:
         self._arena = open_arena()
         # Whom orders have met and who may still be where they were. Some of them have left since.
         self._overtaken: list[Stored] = []
+        # What is not carried out on everything yet, in the order in which it came. Always the same list.
+        self.bans: list[Ban] = []
         self.evicted = 0
         self.refused = 0
 
     def get(self, key: str) -> tuple[Stored, ...]:
         """All variants and parts under the key; () where there are none."""
         found = self._buckets.dicts[hash(key) >> TOP].get(key, ())
-        if self._overtaken and found:
+        if found and (self._overtaken or self.bans):
             return self._caught_up(key)
         return found if isinstance(found, tuple) else (found,)
 
@@ -139,6 +144,8 @@ class MemoryStore:
                 if not isinstance(found, tuple) or item not in found:
                     continue
                 self._unbucket(item)
+            if self.bans:
+                self._meet_bans(item)
             forget(item.name)
             leaving.append(item)
         self.tags.remove_all(leaving)
@@ -148,21 +155,33 @@ class MemoryStore:
 
         0.2 us each. They are held here. They take room, and count as objects, until catch_up() came to them.
         """
-        mark = Overtaken(how)
+        given = Overtaken(how)
         waiting = self._overtaken
         for item in items:
+            mark = given
+            for earlier in reversed(self._meet_bans(item)) if self.bans else ():
+                mark = Overtaken(None if earlier is None or mark.how is None else _both(earlier, mark.how))
             before = item.hot
             if isinstance(before, Overtaken):
                 if before.how is not None:
-                    item.hot = mark if how is None else Overtaken(_both(before.how, how))
+                    item.hot = mark if mark.how is None else Overtaken(_both(before.how, mark.how))
             else:
                 item.hot = mark
                 waiting.append(item)
 
+    def ban(self, prefixes: tuple[str, ...], how: Callable[[Entry], Entry] | None, *, named: bool = False) -> Ban:
+        """Nothing under a key that begins with one of these is found any more as it is (Ban); as overtake(), in no time
+        at all. catch_up() carries it out."""
+        ban = Ban(prefixes, how, named=named)
+        self.bans.append(ban)
+        return ban
+
     def catch_up(self, most: int) -> bool:
-        """Carries out on so many what overtake() has said; are there more? 10 us each where they go, 30 else."""
+        """Carries out on so many what overtake() and ban() have said; are there more? 10 us each where they go, 30
+        else."""
         waiting, leaving = self._overtaken, []
-        for _ in range(min(most, len(waiting))):
+        count = min(most, len(waiting))
+        for _ in range(count):
             item = waiting.pop()
             mark = item.hot
             if not isinstance(mark, Overtaken):
@@ -170,12 +189,12 @@ class MemoryStore:
             if mark.how is None:
                 leaving.append(item)
             else:
-                self._carry_out(item, mark)
+                self._carry_out(item)
         self.discard_all(leaving)
         if waiting:
             return True
         self._overtaken = []  # a list keeps its length
-        return False
+        return bool(self.bans) and self._walk(most - count)
 
     def tagged(self, tag: str) -> list[Stored]:
         """The objects that carry exactly this tag."""
@@ -185,12 +204,7 @@ class MemoryStore:
         """The objects under all keys that begin with one of these."""
         held: list[Stored] = []
         for bucket in self._buckets.dicts:
-            for key in [key for key in bucket if key.startswith(prefixes)]:
-                found = bucket[key]
-                if isinstance(found, tuple):
-                    held += found
-                else:
-                    held.append(found)
+            held += self._beginning_with(bucket, prefixes)
         return self._without_gone(held)
 
     def keys_of(self, url: str) -> tuple[str, ...]:
@@ -214,6 +228,7 @@ class MemoryStore:
         """Everything is let go."""
         self._buckets.clear()
         self._extended.clear()
+        self._end_bans()
         self._order = words.build(self._eviction, self._order.budget_bytes, more_uses=self._more_uses)
         self.tags = TagIndex()
         self._overtaken = []
@@ -258,6 +273,17 @@ class MemoryStore:
                     held += found
                 else:
                     held.append(found)
+        return held
+
+    @staticmethod
+    def _beginning_with(bucket: dict[str, Stored | tuple[Stored, ...]], prefixes: tuple[str, ...]) -> list[Stored]:
+        held: list[Stored] = []
+        for key in [key for key in bucket if key.startswith(prefixes)]:
+            found = bucket[key]
+            if isinstance(found, tuple):
+                held += found
+            else:
+                held.append(found)
         return held
 
     def _take_in(self, item: Stored) -> bool:
@@ -320,24 +346,78 @@ class MemoryStore:
     def _caught_up(self, key: str) -> tuple[Stored, ...]:
         """As get(), after what was to be carried out on them."""
         for item in self._found(key):
-            if isinstance(item.hot, Overtaken):
-                self._carry_out(item, item.hot)
+            if isinstance(item.hot, Overtaken) or any(ban.awaits(item) for ban in self.bans):
+                self._carry_out(item)
         return self._found(key)
 
-    def _carry_out(self, item: Stored, mark: Overtaken) -> None:
-        """Unless it has left, or was carried out while another of its key was."""
+    def _carry_out(self, item: Stored) -> None:
+        """All that was said of it; unless it has left, or it was done while another of its key was."""
         if item not in self._found(item.key):
             return
-        if mark.how is None:
-            self._remove(item)
-        else:
+        mark = item.hot
+        said = [mark.how] if isinstance(mark, Overtaken) else []
+        said += self._meet_bans(item)
+        entry = item.entry
+        for how in said:
+            if how is None:
+                self._remove(item)
+                return
+            entry = how(entry)
+        if said:
             item.hot = None
-            self.refresh(item, mark.how(item.entry))
+            self.refresh(item, entry)
+
+    def _meet_bans(self, item: Stored) -> list[Callable[[Entry], Entry] | None]:
+        """What bans have still to say of this one, in their order. It is taken as said."""
+        said: list[Callable[[Entry], Entry] | None] = []
+        mark = item.hot
+        gone = isinstance(mark, Overtaken) and mark.how is None
+        for ban in self.bans:
+            if ban.awaits(item):
+                if gone:  # by an earlier order, and was not here any more when this one came
+                    ban.exempt.add(item)
+                else:
+                    ban.meet(item)
+                    said.append(ban.how)
+                    gone = ban.how is None
+        return said
+
+    def _walk(self, most: int) -> bool:
+        """Goes on with the first ban, as far as `most` objects that go, or a fifth of them that become stale; is there
+        more to be done? A shard is looked through in one piece: 0.1 us a key."""
+        ban = self.bans[0]
+        cost = 1 if ban.how is None else 5
+        while most > 0:
+            if ban.left:
+                item = ban.left.pop()
+                if ban.awaits(item):
+                    self._carry_out(item)
+                    most -= cost
+            elif ban.shard < SHARDS:
+                bucket = self._buckets.dicts[ban.shard]
+                ban.shard += 1
+                ban.left = self._beginning_with(bucket, ban.prefixes)
+                most -= 1 + len(bucket) // 100
+            else:
+                del self.bans[0]
+                ban.end()
+                return bool(self.bans)
+        return True
+
+    def _end_bans(self) -> None:
+        bans = self.bans[:]
+        self.bans.clear()
+        for ban in bans:
+            ban.end()
 
     def _without_gone(self, items: Iterable[Stored]) -> list[Stored]:
-        if not self._overtaken:
-            return list(items)
-        return [item for item in items if not isinstance(item.hot, Overtaken) or item.hot.how is not None]
+        """Those whom no order has met that they are to go by."""
+        if self._overtaken:
+            items = [item for item in items if not isinstance(item.hot, Overtaken) or item.hot.how is not None]
+        final = [ban for ban in self.bans if ban.how is None]
+        if final:
+            return [item for item in items if not any(ban.awaits(item) for ban in final)]
+        return list(items)
 
     def _file(self, item: Stored) -> None:
         key = item.key
@@ -350,8 +430,12 @@ class MemoryStore:
             if "\n" in key:
                 self._extended.add(key.partition("\n")[0], key)
         self.tags.add(item)
+        for ban in self.bans:
+            ban.exempt.add(item)
 
     def _unfile(self, item: Stored) -> None:
+        if self.bans:
+            self._meet_bans(item)
         self._unbucket(item)
         self.tags.remove(item)
 

@@ -232,6 +232,28 @@ async def test_what_an_order_overtook_is_not_the_fronts_before_anything_was_done
     assert both.answered == times
 
 
+async def test_what_a_ban_may_concern_is_not_the_fronts_until_it_is_carried_out() -> None:
+    both = large(twins())
+    both.keep("/other", host="b.example")
+    for _ in range(3):
+        await both.same(request("/small") + request("/small"))
+        await both.same(request("/other", host="b.example"))
+    answered = both.answered
+    for side in both.sides:
+        side.store.ban(("http://a.example/",), None)
+    said = await both.same(request("/small", host="a.example"))
+    assert b"X-Cache: HIT" not in said.octets
+    assert both.answered == answered
+    await both.same(request("/other", host="b.example") * 2)
+    assert both.answered == answered + 2
+    for side in both.sides:
+        while side.store.catch_up(100):
+            pass
+    both.keep("/small")
+    await both.same(request("/small"))
+    assert both.answered == answered + 3
+
+
 async def test_heads_are_kept_for_what_is_hot_and_not_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge.front, "MOST_HOT", 10)
     both = twins()

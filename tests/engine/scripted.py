@@ -257,12 +257,16 @@ class Stage:
         return asyncio.create_task(self.get(target, *fields, method=method))
 
     def purge(self, *, soft: bool = False, **names: object) -> Met:
-        """One order, applied as a node applies it."""
+        """One order, applied as a node applies it, where memory knows at once what it meets."""
+        met = self.order(soft=soft, **names)
+        assert isinstance(met, Met)
+        return met
+
+    def order(self, *, soft: bool = False, **names: object) -> Met | asyncio.Future[Met]:
+        """The same where it may not."""
         what = msgspec.convert(names, Selection)
         self.standing.applied.apply(Order(self.standing.applied.number + 1, self.clock.at, what, soft))
-        met = self.engine.purger.apply(what, soft=soft)
-        assert isinstance(met, Met)  # memory knows at once
-        return met
+        return self.engine.purger.apply(what, soft=soft)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Lets the loop turn until it holds; bounded by turns, not by time."""

@@ -6,12 +6,15 @@ import asyncio
 
 import pytest
 
+from seawall.engine import purger as purger_module
 from seawall.http.headers import headers
 from seawall.policy.entry import Entry
 from seawall.policy.reasons import Reason
+from seawall.purge.forgetter import Met
 from seawall.purge.lease import Lease
 from seawall.purge.selection import Selection
 from seawall.store.levels import AT_A_TIME
+from seawall.store.memory import MemoryStore
 from seawall.store.stored import stored as keep
 from tests.engine.scripted import NOW, Got, Stage, finish
 
@@ -146,6 +149,112 @@ async def test_purge_counts_every_variant_and_says_so_before_it_is_done(stage: S
     met = stage.purge(urls=[URL])
     assert (met.matched, met.octets) == (2, 4)
     assert len(stage.store) == 0
+
+
+async def test_order_on_what_begins_with_something_holds_before_all_of_it_was_looked_at(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prefix, a host, everything, and what is named beside: each object is counted once, and after the walk."""
+    many, named = 3 * AT_A_TIME, 5
+    monkeypatch.setattr(purger_module, "AT_ONCE", many)
+    fields = headers((FRESH,))
+
+    def fill() -> None:
+        for path in (f"a/{number}" for number in range(many)):
+            entry = Entry("GET", 200, "OK", fields, (), NOW, NOW, NOW, *4 * [NOW + 60], tags=("t",))
+            stage.store.put(keep(f"{URL}{path}", entry, (b"old",)))
+        for number in range(named):
+            entry = Entry("GET", 200, "OK", fields, (), NOW, NOW, NOW, *4 * [NOW + 60], tags=("u",))
+            stage.store.put(keep(f"{URL}b/{number}", entry, (b"other",)))
+
+    cases: list[tuple[dict[str, object], int, set[str]]] = [
+        ({"prefixes": [f"{URL}a/"]}, many, {"/b/1"}),
+        ({"prefixes": [f"{URL}a/"], "tags": ["t", "u"]}, many + named, set()),
+        ({"prefixes": [f"{URL}b/"], "urls": [f"{URL}a/1", f"{URL}b/1"]}, named + 1, {"/a/2"}),
+        ({"hosts": ["a.example"]}, many + named, set()),
+        ({"all": True}, many + named, set()),
+    ]
+    for names, matched, left in cases:
+        fill()
+        for path in ("/a/2", "/b/1"):
+            assert (await stage.get(path)).x_cache == "HIT"
+        asked = len(stage.origin.asked)
+        counting = stage.order(**names)
+        assert isinstance(counting, asyncio.Future)
+        assert not counting.done()
+        assert len(stage.store) >= many
+        for path in ("/a/2", "/b/1"):
+            client = stage.ask(path)
+            if path not in left:
+                asked += 1
+                (await stage.origin.nth(asked)).replies(200, FRESH, body=b"new")
+            assert (await client).body == (b"new" if path not in left else b"old" if path == "/a/2" else b"other")
+        assert (await counting).matched == matched
+        await stage.quiet()
+        await stage.until(lambda: not stage.levels.busy)
+        for path in ("/a/2", "/b/1"):
+            assert (await stage.get(path)).x_cache == "HIT"
+        stage.store.check()
+        stage.store.close()
+
+
+async def test_counts_come_in_the_order_of_the_orders(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed confirms one after the other; the second of these is known first."""
+    monkeypatch.setattr(purger_module, "AT_ONCE", 2)
+    entry = Entry("GET", 200, "OK", headers((FRESH,)), (), NOW, NOW, NOW, *4 * [NOW + 60], tags=())
+    for number in range(3 * AT_A_TIME):
+        stage.store.put(keep(f"{URL}{number}", entry, (b"old",)))
+    told: list[str] = []
+    for name, names in (("host", {"hosts": ["a.example"]}), ("url", {"urls": [URL]}), ("all", {"all": True})):
+        counting = stage.order(**names)
+        assert isinstance(counting, asyncio.Future), "not before the one that came before it"
+        counting.add_done_callback(lambda met, name=name: told.append(f"{name} {met.result().matched}"))
+    await stage.until(lambda: len(told) == 3)
+    assert told == [f"host {3 * AT_A_TIME}", "url 0", "all 0"]
+    assert stage.purge(urls=[URL]).matched == 0
+
+
+async def test_a_count_that_is_known_early_waits_for_those_before_it(stage: Stage) -> None:
+    """As where a disk has counted for the second order, and memory is still at the first."""
+    loop = asyncio.get_running_loop()
+    slow, fast = loop.create_future(), loop.create_future()
+    first, second = (stage.engine.purger._in_order(each) for each in (slow, fast))
+    assert isinstance(first, asyncio.Future)
+    assert isinstance(second, asyncio.Future)
+    fast.set_result(Met(2, 2))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not second.done()
+    slow.set_result(Met(1, 1))
+    assert [await first, await second] == [Met(1, 1), Met(2, 2)]
+    await asyncio.sleep(0)
+    assert stage.engine.purger._in_order(Met(3, 3)) == Met(3, 3)
+
+
+async def test_whoever_counts_is_told_what_is_known_when_a_walk_takes_too_long(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purger_module, "AT_ONCE", 2)
+    monkeypatch.setattr(purger_module, "WALK_SECONDS", 0.0)
+    monkeypatch.setattr(MemoryStore, "catch_up", lambda store, most: True)
+    entry = Entry("GET", 200, "OK", headers((FRESH,)), (), NOW, NOW, NOW, *4 * [NOW + 60], tags=())
+    for number in range(3):
+        stage.store.put(keep(f"{URL}{number}", entry, (b"old",)))
+    counting = stage.order(all=True)
+    assert stage.store.get(f"{URL}1") == ()
+    assert isinstance(counting, asyncio.Future)
+    assert (await counting).matched == 1
+
+
+async def test_lost_orders_make_many_stale_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purger_module, "AT_ONCE", 2)
+    entry = Entry("GET", 200, "OK", headers((FRESH,)), (), NOW, NOW, NOW, *4 * [NOW + 60], tags=())
+    for number in range(3 * AT_A_TIME):
+        stage.store.put(keep(f"{URL}{number}", entry, (b"old",)))
+    assert stage.engine.purger.distrust_all().matched == 3 * AT_A_TIME
+    assert all(item.entry.invalidated for number in (0, 7) for item in stage.store.get(f"{URL}{number}"))
+    await stage.until(lambda: not stage.levels.busy)
+    assert all(item.entry.invalidated for item in stage.store.items())
 
 
 @pytest.mark.parametrize("soft", [False, True], ids=["hard", "soft"])
