@@ -34,8 +34,8 @@ class MemoryStore:
     `eviction` is one of the configuration's words: who leaves, and under some policies who may not come in.
     """
 
-    __slots__ = ("_arena", "_buckets", "_eviction", "_extended", "_order", "_overtaken", "bans", "evicted", "refused",
-                 "tags")  # fmt: skip
+    __slots__ = ("_arena", "_buckets", "_eviction", "_extended", "_order", "_overtaken", "bans", "evicted",
+                 "refused", "tags")  # fmt: skip
 
     def __init__(self, budget_bytes: int, eviction: str = words.DEFAULT) -> None:
         # Nearly every key has one object, and a tuple around it is 64 bytes.
@@ -145,7 +145,7 @@ class MemoryStore:
                     continue
                 self._unbucket(item)
             if self.bans:
-                self._meet_bans(item)
+                self._leave_bans(item)
             forget(item.name)
             leaving.append(item)
         self.tags.remove_all(leaving)
@@ -156,22 +156,27 @@ class MemoryStore:
         0.2 us each. They are held here. They take room, and count as objects, until catch_up() came to them.
         """
         given = Overtaken(how)
-        waiting = self._overtaken
+        waiting, bans = self._overtaken, self.bans
         for item in items:
-            mark = given
-            for earlier in reversed(self._meet_bans(item)) if self.bans else ():
-                mark = Overtaken(None if earlier is None or mark.how is None else _both(earlier, mark.how))
-            before = item.hot
-            if isinstance(before, Overtaken):
-                if before.how is not None:
-                    item.hot = mark if mark.how is None else Overtaken(_both(before.how, mark.how))
-            else:
-                item.hot = mark
+            if bans or isinstance(item.hot, Overtaken):
+                self._mark(item, [*self._meet_bans(item), how], given)
+            else:  # a call for each would be half as much again
+                item.hot = given
                 waiting.append(item)
+
+    def _mark(self, item: Stored, said: Sequence[Callable[[Entry], Entry] | None], given: Overtaken) -> None:
+        """`given` is the mark where its `how` is all that is said."""
+        before = item.hot
+        if isinstance(before, Overtaken):
+            if before.how is not None:
+                item.hot = _composed([before.how, *said])
+        else:
+            item.hot = given if len(said) == 1 else _composed(said)
+            self._overtaken.append(item)
 
     def ban(self, prefixes: tuple[str, ...], how: Callable[[Entry], Entry] | None, *, named: bool = False) -> Ban:
         """Nothing under a key that begins with one of these is found any more as it is (Ban); as overtake(), in no time
-        at all. catch_up() carries it out."""
+        at all. catch_up() walks through them: in 1 us each they are all marked and counted, and the ban is over."""
         ban = Ban(prefixes, how, named=named)
         self.bans.append(ban)
         return ban
@@ -179,9 +184,10 @@ class MemoryStore:
     def catch_up(self, most: int) -> bool:
         """Carries out on so many what overtake() and ban() have said; are there more? 10 us each where they go, 30
         else."""
+        if self.bans:
+            return self._walk(10 * most)
         waiting, leaving = self._overtaken, []
-        count = min(most, len(waiting))
-        for _ in range(count):
+        for _ in range(min(most, len(waiting))):
             item = waiting.pop()
             mark = item.hot
             if not isinstance(mark, Overtaken):
@@ -194,7 +200,7 @@ class MemoryStore:
         if waiting:
             return True
         self._overtaken = []  # a list keeps its length
-        return bool(self.bans) and self._walk(most - count)
+        return False
 
     def tagged(self, tag: str) -> list[Stored]:
         """The objects that carry exactly this tag."""
@@ -382,27 +388,32 @@ class MemoryStore:
                     gone = ban.how is None
         return said
 
+    def _leave_bans(self, item: Stored) -> None:
+        """It leaves. They count it, and hold it no longer."""
+        self._meet_bans(item)
+        for ban in self.bans:
+            ban.exempt.discard(item)
+
     def _walk(self, most: int) -> bool:
-        """Goes on with the first ban, as far as `most` objects that go, or a fifth of them that become stale; is there
-        more to be done? A shard is looked through in one piece: 0.1 us a key."""
+        """Goes on with the first ban, for so many objects: each is marked (overtake()), and counted."""
         ban = self.bans[0]
-        cost = 1 if ban.how is None else 5
+        given = Overtaken(ban.how)
         while most > 0:
             if ban.left:
                 item = ban.left.pop()
-                if ban.awaits(item):
-                    self._carry_out(item)
-                    most -= cost
+                if ban.awaits(item) and item in self._found(item.key) and (said := self._meet_bans(item)):
+                    self._mark(item, said, given)
+                    ban.walked.append(item)
+                most -= 1
             elif ban.shard < SHARDS:
                 bucket = self._buckets.dicts[ban.shard]
-                ban.shard += 1
-                ban.left = self._beginning_with(bucket, ban.prefixes)
-                most -= 1 + len(bucket) // 100
+                ban.go_on(self._beginning_with(bucket, ban.prefixes))
+                most -= 1 + len(bucket) // 10
             else:
                 del self.bans[0]
                 ban.end()
-                return bool(self.bans)
-        return True
+                break
+        return bool(self.bans or self._overtaken)
 
     def _end_bans(self) -> None:
         bans = self.bans[:]
@@ -435,7 +446,7 @@ class MemoryStore:
 
     def _unfile(self, item: Stored) -> None:
         if self.bans:
-            self._meet_bans(item)
+            self._leave_bans(item)
         self._unbucket(item)
         self.tags.remove(item)
 
@@ -455,8 +466,20 @@ class MemoryStore:
         self._extended.remove(key.partition("\n")[0], key)
 
 
-def _both(first: Callable[[Entry], Entry], then: Callable[[Entry], Entry]) -> Callable[[Entry], Entry]:
-    return lambda entry: then(first(entry))
+def _composed(said: Sequence[Callable[[Entry], Entry] | None]) -> Overtaken:
+    """What comes of it when one thing is said after the other."""
+    steps: list[Callable[[Entry], Entry]] = []
+    for how in said:
+        if how is None:
+            return Overtaken(None)
+        steps.append(how)
+
+    def all_of_it(entry: Entry) -> Entry:
+        for step in steps:
+            entry = step(entry)
+        return entry
+
+    return Overtaken(all_of_it)
 
 
 def supersedes(new: Entry, old: Entry) -> bool:
