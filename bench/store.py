@@ -3,7 +3,7 @@
     python -m bench.store [--memory 1000000] [--disk 100000] [--only memory,disk,restart,redis] [--backed]
 
     memory    so many objects of 1 KiB put and then got at random, on one thread, the loop turning every 25; then a
-              hundredth of them purged by a tag, and another made stale
+              hundredth of them purged by a tag, another made stale, and all of them purged by their host
     disk      so many put through memory into the disk (write-behind), the loop turning every 25, then promoted at
               random by 16 readers
     restart   a node over that directory: from its start to /readyz, then how many of 2,000 random URLs are hits
@@ -239,14 +239,18 @@ async def of_memory(count: int, *, backed: bool = False) -> Figures:
         await each(min(count, 300_000), get)
     figures.notes.append(f"{grown / count - KIB:,.0f} B of memory an object above its body")
     levels = Levels(memory, now=time.time)
-    for tag, soft in (("t7", False), ("t8", True)):
-        figures.notes.append(await of_order(levels, tag, soft=soft))
+    for what, soft in (
+        (Selection(tags=("t7",)), False),
+        (Selection(tags=("t8",)), True),
+        (Selection(hosts=(HOST,)), False),
+    ):
+        figures.notes.append(await of_order(levels, what, soft=soft))
     memory.close()
     return figures
 
 
-async def of_order(levels: Levels, tag: str, *, soft: bool) -> str:
-    """One tag purged as a node's engine does it: what holds at once, and what follows in steps."""
+async def of_order(levels: Levels, what: Selection, *, soft: bool) -> str:
+    """A purge as a node's engine does it: what holds at once, and what follows in steps."""
     purger = Purger(lambda head: None, levels, Flights(), SystemClock(), Applied("bench"))
     figures, began = Figures(), time.perf_counter()
     async with watched(figures):
@@ -254,14 +258,16 @@ async def of_order(levels: Levels, tag: str, *, soft: bool) -> str:
         worked = time.thread_time()
         at_once: list[float] = []
         with timed(at_once):
-            met = purger.apply(Selection(tags=(tag,)), soft=soft)
+            met = purger.apply(what, soft=soft)
         worked = time.thread_time() - worked
-        assert isinstance(met, Met)
+        counted = met if isinstance(met, Met) else await met
+        known = time.perf_counter() - began
         while levels.busy:  # noqa: ASYNC110 (nothing else is to be waited for)
             await asyncio.sleep(0)
     return (
-        f"{met.matched:,} objects of one tag {'are stale' if soft else 'are gone'} for everybody after"
-        f" {1000 * at_once[0]:.1f} ms (CPU: {1000 * worked:.1f}), in one piece; all is done after"
+        f"{counted.matched:,} objects of one {'tag' if what.tags else 'host'} {'are stale' if soft else 'are gone'} for"
+        f" everybody after {1000 * at_once[0]:.1f} ms (CPU: {1000 * worked:.1f}), in one piece; they are counted after"
+        f" {1000 * known:.0f} and all is done after"
         f" {1000 * (time.perf_counter() - began):.0f} ms, in which the longest block is"
         f" {1000 * figures.longest_block:.1f} ms (CPU: {1000 * figures.longest_work:.1f})"
     )
