@@ -37,8 +37,10 @@ class RedisLeases:
     def __init__(self, client: RedisClient, layout: RedisLayout) -> None:
         self._client = client
         self._layout = layout
-        # By token, of those that are to be prolonged: when that is next, or that it is under way.
-        self._held: dict[str, asyncio.TimerHandle | asyncio.Task[None]] = {}
+        # By token, of those that are to be prolonged: when that is next; None while it is under way. What kind of a
+        # handle it is must not be asked: uvloop's are none of asyncio's.
+        self._held: dict[str, asyncio.TimerHandle | None] = {}
+        self._prolonging: set[asyncio.Task[None]] = set()
 
     async def take(self, key: str, seconds: float) -> Lease | None:
         token = secrets.token_hex(TOKEN_BYTES)
@@ -53,9 +55,9 @@ class RedisLeases:
         return lease
 
     async def release(self, lease: Lease) -> None:
-        waiting = self._held.pop(lease.token, None)
-        if isinstance(waiting, asyncio.TimerHandle):
-            waiting.cancel()
+        timer = self._held.pop(lease.token, None)
+        if timer is not None:
+            timer.cancel()
         # Also where it is not shared: perhaps only the answer was lost.
         try:
             await self._ask(lease.key, "EVAL", _RELEASE, 1, self._layout.lease(lease.key), lease.token)
@@ -80,7 +82,10 @@ class RedisLeases:
         loop = asyncio.get_running_loop()
 
         def prolong() -> None:
-            self._held[lease.token] = loop.create_task(self._prolong(lease, until))
+            self._held[lease.token] = None
+            task = loop.create_task(self._prolong(lease, until))
+            self._prolonging.add(task)
+            task.add_done_callback(self._prolonging.discard)
 
         self._held[lease.token] = loop.call_later(RENEW_SECONDS, prolong)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+import uvloop
 
 from seawall.flight import leaseredis
 from seawall.flight.lease import Lease, Leases
-from seawall.flight.leaseredis import ALIVE_SECONDS, PAUSE_MOST_SECONDS, TOKEN_BYTES, RedisLeases
+from seawall.flight.leaseredis import _RENEW, ALIVE_SECONDS, PAUSE_MOST_SECONDS, TOKEN_BYTES, RedisLeases
+from seawall.store.level import LevelDown
 from seawall.store.redisclient import OPERATION_SECONDS
 from tests.redis_house import LAYOUT, opened
 from tests.redis_servers import RedisProcess, redis_servers
@@ -104,6 +106,45 @@ async def test_nobody_prolongs_what_has_become_anothers(
         while ours._held:  # type: ignore[attr-defined]  # noqa: ASYNC110 (nor does it)
             await asyncio.sleep(0)
     assert redis.ask("PTTL", LAYOUT.lease(A)) > 1000 * ALIVE_SECONDS
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("under_way", [False, True], ids=["between", "while it is prolonged"])
+def test_what_redis_could_not_be_told_to_let_go_of_is_not_prolonged_either(
+    redis: RedisProcess, loop_factory: Callable[[], asyncio.AbstractEventLoop], under_way: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Else everybody waits for it for as long as a fetch may take, 10 s. A node runs on uvloop, whose handles are none
+    of asyncio's."""
+    monkeypatch.setattr(leaseredis, "RENEW_SECONDS", 0.001 if under_way else 60.0)
+
+    async def story() -> None:
+        asked, answered = asyncio.Event(), asyncio.Event()
+
+        async def slow(key: str, *command: str | bytes | int) -> object:
+            if _RENEW in command:
+                asked.set()
+                await answered.wait()
+                return 1
+            raise LevelDown("no answer")
+
+        async with opened(redis) as level:
+            leases = RedisLeases(level.client, level.layout)
+            lease = await taken(leases)
+            timer = leases._held[lease.token]
+            monkeypatch.setattr(leases, "_ask", slow)
+            if under_way:
+                await asked.wait()
+            await leases.release(lease)
+            answered.set()
+            if not under_way:
+                assert timer is not None
+                assert timer.cancelled()
+            await asyncio.gather(*leases._prolonging)
+            assert not leases._held
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(asyncio.wait_for(story(), 20))
 
 
 async def test_whose_lease_ran_out_does_not_let_go_of_another_ones(
