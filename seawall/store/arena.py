@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Callable, Sequence
@@ -27,6 +28,9 @@ MOST_BYTES = 4 * 1024 * 1024
 
 # linux/falloc.h: FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 _PUNCH: Final = 0x02 | 0x01
+
+# linux/memfd.h; Python has no name for it.
+_NOEXEC_SEAL: Final = 0x08
 
 _Fallocate = Callable[[int, int, int, int], int]
 
@@ -116,7 +120,7 @@ def open_arena() -> Arena | None:
     try:
         fallocate = ctypes.CDLL(None).fallocate
         fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_longlong, ctypes.c_longlong)
-        fd = os.memfd_create("seawall-bodies")
+        fd = _new_file()
     except (AttributeError, OSError):
         return None
     arena = Arena(fd, fallocate)
@@ -124,6 +128,16 @@ def open_arena() -> Arena | None:
     if os.pwrite(fd, b"\0", 0) != 1 or fallocate(fd, _PUNCH, 0, mmap.PAGESIZE) != 0 or os.fstat(fd).st_blocks:
         return None
     return arena
+
+
+def _new_file() -> int:
+    name, closed = "seawall-bodies", os.MFD_CLOEXEC
+    try:
+        return os.memfd_create(name, closed | _NOEXEC_SEAL)  # what hardened systems insist on (vm.memfd_noexec)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Linux before 6.3 does not know it
+            raise
+        return os.memfd_create(name, closed)
 
 
 def _pages(length: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -95,6 +96,23 @@ def test_a_system_without_such_files_keeps_bodies_as_they_are(monkeypatch: pytes
     store.put(item("k", LARGE))
     assert store.get("k")[0].held == LARGE
     store.check()
+
+
+def test_a_kernel_that_does_not_know_of_seals_gives_a_file_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def older(name: str, flags: int) -> int:
+        asked.append(flags)
+        if flags & 0x08:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return memfd_create(name, flags)
+
+    memfd_create = os.memfd_create
+    monkeypatch.setattr(os, "memfd_create", older)
+    arena = open_arena()
+    assert arena is not None
+    assert arena.hold([b"x"]) is not None
+    assert len(asked) == 2
 
 
 def test_a_system_that_makes_no_holes_is_one_without(monkeypatch: pytest.MonkeyPatch) -> None:
