@@ -31,6 +31,7 @@ STORE = {"memory": {"size": "512KiB"}, "disk": {"size": "1536KiB"}}
 AT_ONCE = 16
 ROUND = 100  # requests between two samples
 GATE = "never"
+ORDER_BYTES = 512  # of one in the hub's journal: 414 measured, and what an allocator adds
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ class Churned:
     @property
     def growth(self) -> int:
         """By how many bytes the middle of the last third is above that of the third before. Not the last above the
-        first: an allocator gives pages back when it likes."""
+        first: an allocator gives pages back when it likes. Without what the orders of a third take, one a sample: an
+        hour brings 20,000 of the 100,000 that a hub keeps."""
         third = len(self.samples) // 3
-        return _middle(self.samples[-third:]) - _middle(self.samples[third : 2 * third])
+        grown = _middle(self.samples[-third:]) - _middle(self.samples[third : 2 * third])
+        return grown - third * ORDER_BYTES
 
     def __str__(self) -> str:
         first, last = self.settled[0], self.settled[-1]
@@ -75,7 +78,8 @@ class Churned:
 
 def check(churned: Churned, most_growth: int, workers: int = 1) -> None:
     """Raises AssertionError where something grew, or where too little happened to tell."""
-    assert churned.growth <= most_growth, [(each.requests, _mib(each.resident_bytes)) for each in churned.samples]
+    some = churned.samples[:: max(1, len(churned.samples) // 50)]
+    assert churned.growth <= most_growth, [(each.requests, _mib(each.resident_bytes)) for each in some]
     for each in churned.settled:
         assert each.memory_bytes <= workers * MEMORY_BYTES, each
         # What was just written is more than the disk may hold, until the cull has been there.
