@@ -30,7 +30,7 @@ from seawall.store.stored import Stored
 
 # With more objects in memory, those under a prefix, of a host, or all are not looked for in one piece: 4 ms.
 AT_ONCE = 10_000
-# A million are walked through in 2 s beside other work. Whoever waits for the count is told what it is by then.
+# A million are walked through in 3 s. Whoever waits for the count is told what it is by then.
 WALK_SECONDS = 10.0
 # A disk that has not said by then what it met is not waited for: the order holds without it.
 COUNT_SECONDS = 1.0
