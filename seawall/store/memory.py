@@ -176,7 +176,7 @@ class MemoryStore:
 
     def ban(self, prefixes: tuple[str, ...], how: Callable[[Entry], Entry] | None, *, named: bool = False) -> Ban:
         """Nothing under a key that begins with one of these is found any more as it is (Ban); as overtake(), in no time
-        at all. catch_up() walks through them: in 1 us each they are all marked and counted, and the ban is over."""
+        at all. catch_up() walks through them: in 3 us each they are all marked and counted, and the ban is over."""
         ban = Ban(prefixes, how, named=named)
         self.bans.append(ban)
         return ban
