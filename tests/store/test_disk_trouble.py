@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -175,6 +177,40 @@ async def test_a_read_only_disk_is_down_and_comes_back(small_disk: Path) -> None
     await put(level, item("/c"))
     assert level.spool() is not None
     await level.close()
+
+
+async def test_who_has_nothing_to_read_lets_go_of_files_that_somebody_removed(
+    level: DiskLevel, directory: Path
+) -> None:
+    """They take room until then: on a small disk so much that nothing could ever be written again."""
+    await put(level, item("/a"))
+    await level._readers.drain(5.0)
+    together = threading.Barrier(2)  # one read in each of the two threads
+
+    def look(index: Index) -> None:
+        with index.reading() as con:
+            con.execute("SELECT 1")
+        together.wait(5.0)
+
+    index = await level.opened()
+    await asyncio.gather(*(level._readers.run(lambda: look(level._held.take(index)), 5.0) for _ in range(2)))
+    shutil.rmtree(directory)
+    assert removed_but_open(directory)
+    await put(level, item("/b"))
+    async with asyncio.timeout(10):
+        while removed_but_open(directory):  # noqa: ASYNC110 (the kernel tells nobody)
+            await asyncio.sleep(0.001)
+    await assert_holds(level, item("/b"))
+
+
+def removed_but_open(directory: Path) -> list[str]:
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            target = str(link.readlink())
+            if target.startswith(str(directory)) and target.endswith("(deleted)"):
+                found.append(target)
+    return found
 
 
 async def test_a_level_that_fails_is_tried_once_in_a_second(level: DiskLevel, monkeypatch: pytest.MonkeyPatch) -> None:

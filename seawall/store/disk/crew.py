@@ -64,6 +64,19 @@ class Crew:
         if not self._closed:
             self._jobs.put(work)
 
+    def each(self, work: Callable[[], None], within: float) -> None:
+        """As post(), in every thread once; where one of them is busy for longer than that, the others go first and
+        some may do it twice."""
+        together = threading.Barrier(len(self._threads))
+
+        def once() -> None:
+            with suppress(threading.BrokenBarrierError):
+                together.wait(within)
+            work()
+
+        for _ in self._threads:
+            self.post(once)
+
     async def drain(self, within: float) -> None:
         """Waits until everything given so far is done, what was posted too."""
         together = threading.Barrier(len(self._threads))

@@ -37,6 +37,8 @@ from seawall.telemetry import events
 T = TypeVar("T")
 
 READ_SECONDS = 5.0
+# A reader that a hanging disk keeps is not waited for by the others for longer than that.
+LET_GO_SECONDS = 0.5
 WRITE_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 # A sweep that could not be done is tried again.
@@ -218,6 +220,10 @@ class DiskLevel:
 
     async def _open(self) -> Index:
         spoiled = self._spoiled
+        # A reader that has nothing to do would hold on to the files of the index before this one. Where somebody has
+        # removed them, they take room until then, and a small disk is too full to begin anew on: for ever, if nobody
+        # reads.
+        self._readers.each(self._held.let_go, LET_GO_SECONDS)
         try:
             index = await self._writers.run(lambda: self._writer.open(spoiled), WRITE_SECONDS)
         except (*ERRORS, TooSlow) as error:
