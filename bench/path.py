@@ -1,11 +1,14 @@
 """What an edge's own code costs a request, without sockets, kernel and event loop: hit, 304, pass, miss.
 
-    python -m bench.path [--objects 200000] [--profile miss]
+    python -m bench.path [--objects 200000] [--profile miss] [--stored 1000000]
 
 Both connections are real, their transports are not: octets go in at data_received(), and out into a list. What a
 request costs a node is this and what the kernel takes for two or four system calls (bench.peers measures both
 together), so a change to the hot path shows here first, and on a machine that is not quiet. The least of several
 rounds, each of which is long enough to have its share of young garbage collections.
+
+--stored: so many objects as well, and hits asked for at random among a thousand and among all of them. What is asked
+for once in a while is in none of the processor's caches.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import gc
 import pstats
+import random
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
@@ -78,7 +83,7 @@ class Nowhere(asyncio.Transport):
 class Edge:
     """A node's parts as roles/node.py puts them together, with one client and one idle connection to its origin."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         clock, counters = SystemClock(), Counters()
         pool = Pool(Address("http", "127.0.0.1", 1), Timeouts())
         group = Group([Member("origin", pool)], pick=Pick.ROUND_ROBIN)
@@ -89,7 +94,7 @@ class Edge:
             node="edge-1",
             clock=clock,
             route=Everywhere(route),
-            store=Levels(MemoryStore(MEMORY_BYTES), now=clock.now),
+            store=Levels(MemoryStore(memory_bytes), now=clock.now),
             observer=tally,
             fill_budget_bytes=64 << 20,
             popularity=Popularity(),
@@ -175,13 +180,32 @@ async def bench(objects: int, profile: str | None) -> None:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
 
 
+async def stored(count: int) -> None:
+    """Hits at random, among few and among many."""
+    edge, chance = Edge(count * 4096), random.Random(1)
+    miss = edge.misses()
+    for _ in range(count):
+        miss()
+    gc.collect()
+    gc.freeze()
+    for among in (min(1000, count), count):
+        asking = [edge.ask(b"/miss/%d" % chance.randrange(among)) for _ in range(100_000)]
+        each = iter(asking * ROUNDS)
+        microseconds = least_us(lambda: next(each)(), len(asking))  # noqa: B023 (called before the next turn)
+        edge.said(b"X-Cache: HIT")
+        print(f"hit, one of {among:,}: {microseconds:.2f} us")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=200_000, metavar="N", help="requests of each kind")
+    parser.add_argument("--stored", type=int, metavar="N")
     parser.add_argument("--profile", choices=("hit", "304", "pass", "miss"))
     args = parser.parse_args()
     tame()
     uvloop.run(bench(args.objects, args.profile))
+    if args.stored:
+        uvloop.run(stored(args.stored))
 
 
 if __name__ == "__main__":

@@ -215,15 +215,14 @@ class DiskLevel:
         if self._index is index:
             self._index = None
             self._spoiled = index.identity if kind is Trouble.SPOILED else None
+            # A reader that has nothing to do would hold on to its files. Where somebody has removed them, they take
+            # room until then, and a small disk is too full to begin anew on: for ever, if nobody reads.
+            self._readers.each(self._held.let_go, LET_GO_SECONDS)
             events.warning("disk.lost", directory=str(self._home.directory), why=f"{kind.value}: {error}")
         return True
 
     async def _open(self) -> Index:
         spoiled = self._spoiled
-        # A reader that has nothing to do would hold on to the files of the index before this one. Where somebody has
-        # removed them, they take room until then, and a small disk is too full to begin anew on: for ever, if nobody
-        # reads.
-        self._readers.each(self._held.let_go, LET_GO_SECONDS)
         try:
             index = await self._writers.run(lambda: self._writer.open(spoiled), WRITE_SECONDS)
         except (*ERRORS, TooSlow) as error:
